@@ -1,0 +1,1 @@
+"""What a captured Postgres table becomes in ClickHouse: pure functions, no connection is kept."""

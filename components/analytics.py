@@ -1,0 +1,35 @@
+"""What analysts find ready beside the captured tables, made from sql/clickhouse/reference."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pulumi
+
+from catalog.reference import reference_objects
+from providers.clickhouse import Objects, as_inputs
+
+REFERENCE = Path(__file__).parent.parent / "sql" / "clickhouse" / "reference"
+
+
+class Analytics(pulumi.ComponentResource):
+    """`orders_hourly_agg` and `unified_analytics`: for stacks that capture the inventory schema."""
+
+    def __init__(
+        self,
+        name: str,
+        connection: Mapping[str, pulumi.Input[Any]],
+        opts: pulumi.ResourceOptions | None = None,
+        *,
+        after: Sequence[pulumi.Resource],
+    ) -> None:
+        super().__init__("cdc:tier:Analytics", name, None, opts)
+        self.objects = Objects(
+            f"{name}-objects",
+            connection=connection,
+            objects=as_inputs(reference_objects(REFERENCE)),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=list(after)),
+        )
+        self.register_outputs({})

@@ -1,0 +1,124 @@
+"""The Debezium connector: from the slot into the topics."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+
+from components.connect import Connect
+from components.kafka import RETENTION, Kafka
+from components.source import Source
+from providers.connector import Connector
+from providers.heartbeat import BEAT
+from providers.heartbeat import TABLE as HEARTBEAT
+
+
+@dataclass(frozen=True)
+class CaptureArgs:
+    """connector: its name. connection: where the worker reaches the source (host, port, database).
+
+    poll_interval_ms: how long the connector waits for more changes; the lower, the sooner rows
+    arrive, the higher, the fewer transactions Kafka has to commit.
+    """
+
+    connector: str
+    connection: Mapping[str, pulumi.Input[Any]]
+    topic_prefix: str
+    poll_interval_ms: int
+
+
+class Capture(pulumi.ComponentResource):
+    """The connector and the topics that belong to it rather than to a table.
+
+    The heartbeat table's events go to `<prefix>.heartbeat`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        args: CaptureArgs,
+        source: Source,
+        kafka: Kafka,
+        connect: Connect,
+        opts: pulumi.ResourceOptions | None = None,
+        *,
+        after: Sequence[pulumi.Resource],
+    ) -> None:
+        super().__init__("cdc:tier:Capture", name, None, opts)
+        prefix = args.topic_prefix
+        # Debezium's own heartbeat, sent beside the action query, has a topic of its own.
+        topics = [
+            kafka.topic(topic, config={**RETENTION, "retention.ms": "86400000"}, parent=self)
+            for topic in (f"{prefix}.heartbeat", f"__debezium-heartbeat.{prefix}")
+        ]
+        self.connector = Connector(
+            f"{name}-connector",
+            connector=args.connector,
+            url=connect.url,
+            generation=source.slot.lsn,
+            config={
+                "connector.class": "io.debezium.connector.postgresql.PostgresConnector",
+                "tasks.max": "1",
+                "database.hostname": args.connection["host"],
+                "database.port": pulumi.Output.from_input(args.connection["port"]).apply(str),
+                "database.dbname": args.connection["database"],
+                "database.user": source.role,
+                "database.password": connect.source_password,
+                "plugin.name": "pgoutput",
+                "slot.name": source.slot.slot,
+                "publication.name": source.publication.publication,
+                "publication.autocreate.mode": "disabled",
+                "table.include.list": pulumi.Output.all(*source.tables).apply(_expressions),
+                "topic.prefix": prefix,
+                **EXACT,
+                **FAST,
+                "poll.interval.ms": str(args.poll_interval_ms),
+                "heartbeat.interval.ms": "5000",
+                "heartbeat.action.query": BEAT,
+                "transforms": "heartbeat",
+                "transforms.heartbeat.type": "org.apache.kafka.connect.transforms.RegexRouter",
+                "transforms.heartbeat.regex": re.escape(f"{prefix}.{HEARTBEAT}"),
+                "transforms.heartbeat.replacement": f"{prefix}.heartbeat",
+            },
+            opts=pulumi.ResourceOptions(
+                parent=self, depends_on=[*topics, *after, connect.server, source.slot]
+            ),
+        )
+        self.register_outputs({"connector": args.connector})
+
+
+# What makes the rows right
+# (https://debezium.io/documentation/reference/3.7/connectors/postgresql.html#postgresql-connector-properties).
+EXACT = {
+    "snapshot.mode": "initial",
+    # Values as text or integers: a float would round them.
+    "decimal.handling.mode": "string",
+    "time.precision.mode": "microseconds",
+    "interval.handling.mode": "string",
+    "binary.handling.mode": "base64",
+    "hstore.handling.mode": "json",
+    # TRUNCATE is a change too; by default it is skipped.
+    "skipped.operations": "none",
+    # A delete says all there is to say; the null record after it is for compacted topics.
+    "tombstones.on.delete": "false",
+    "exactly.once.support": "required",
+    "transaction.boundary": "poll",
+    "event.processing.failure.handling.mode": "fail",
+}
+
+# What makes them quick; docs/benchmarks.md has the measurements.
+FAST = {
+    "max.batch.size": "8192",
+    "max.queue.size": "32768",
+    "extended.headers.enabled": "false",
+    "provide.transaction.metadata": "false",
+}
+
+
+def _expressions(tables: Sequence[str]) -> str:
+    """Debezium reads the list as regular expressions, anchored at both ends."""
+    return ",".join(re.escape(table) for table in tables)

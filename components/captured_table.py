@@ -1,0 +1,82 @@
+"""One captured table, from the source to the current rows in ClickHouse."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+
+from catalog.model import CaptureOptions, capture
+from catalog.model import CapturedTable as Captured
+from catalog.model import SourceTable as Described
+from catalog.names import topic_name
+from catalog.objects import KafkaSettings, table_objects
+from components.clickhouse import ClickHouse
+from components.kafka import Kafka
+from components.source import Source
+from providers.clickhouse import Objects, as_inputs
+from providers.source_table import SourceTable
+
+
+@dataclass(frozen=True)
+class CapturedTableArgs:
+    """options: the table's line of configuration. topic_prefix: of the connector.
+
+    partitions: of the topic. flush_interval_ms: how long ClickHouse gathers rows into a block.
+    """
+
+    options: CaptureOptions
+    source_table: SourceTable
+    topic_prefix: str
+    partitions: int
+    flush_interval_ms: int
+    allow_destructive: bool
+
+
+class CapturedTable(pulumi.ComponentResource):
+    """Topic and ClickHouse objects of one table; complete when changes can flow.
+
+    Attributes:
+        captured: a `catalog.model.CapturedTable` as JSON, what the operator's commands work from.
+    """
+
+    captured: pulumi.Output[str]
+
+    def __init__(
+        self,
+        name: str,
+        args: CapturedTableArgs,
+        source: Source,
+        kafka: Kafka,
+        clickhouse: ClickHouse,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("cdc:tier:CapturedTable", name, None, opts)
+        options = args.options
+        topic = topic_name(args.topic_prefix, options.table)
+        self.topic = kafka.topic(topic, partitions=args.partitions, parent=self)
+        settings = KafkaSettings(
+            bootstrap=kafka.inside,
+            flush_ms=args.flush_interval_ms,
+            poll_timeout_ms=args.flush_interval_ms,
+        )
+
+        def captured(described: str) -> Captured:
+            return capture(Described.model_validate_json(described), options, args.topic_prefix)
+
+        def objects(known: list[str]) -> list[dict[str, Any]]:
+            described, lsn = known
+            made = table_objects(captured(described), options, settings, slot_lsn=int(lsn))
+            return as_inputs(made)
+
+        described = args.source_table.described
+        self.objects = Objects(
+            f"{name}-objects",
+            connection=clickhouse.connection,
+            objects=pulumi.Output.all(described, source.slot.lsn).apply(objects),
+            allow_destructive=args.allow_destructive,
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[self.topic, clickhouse.objects]),
+        )
+        self.captured = described.apply(lambda text: captured(text).model_dump_json())
+        self.register_outputs({"topic": topic})

@@ -1,0 +1,118 @@
+"""The stack's configuration, read and checked once, before anything is declared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import pulumi
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from catalog.model import CaptureOptions, CatalogError, parse_options
+
+
+class Ports(BaseModel):
+    """TCP ports on the operator's machine; `portOffset` moves all of them together."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    postgres: int = 5432
+    kafka: int = 9092
+    kafka_controller: int = 29093
+    connect: int = 8083
+    clickhouse: int = 8123
+
+    @field_validator("*")
+    @classmethod
+    def _in_range(cls, port: int) -> int:
+        if not 1 <= port <= 65535:
+            raise ValueError(f"{port} is not a TCP port (1 to 65535)")
+        return port
+
+    def by_setting(self) -> dict[str, int]:
+        """Port numbers by the names they have in the stack's configuration."""
+        return {f"{_camel(name)}Port": port for name, port in self.model_dump().items()}
+
+    def moved(self, offset: int) -> Ports:
+        return Ports(**{name: port + offset for name, port in self.model_dump().items()})
+
+
+class Settings(BaseModel):
+    """What a stack may set. Every value is described in Pulumi.yaml and docs/configuration.md."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    platform: Literal["local"] = "local"
+    sample: bool = False
+    database: str = Field(default="inventory", min_length=1, max_length=63)
+    publication: str = Field(default="debezium_pub", pattern=r"^[a-z_][a-z0-9_]{0,62}$")
+    slot: str = Field(pattern=r"^[a-z0-9_]{1,63}$")
+    topic_prefix: str = Field(default="postgres-server", pattern=r"^[A-Za-z0-9._-]{1,100}$")
+    connector: str = Field(default="inventory-connector", pattern=r"^[A-Za-z0-9._-]{1,100}$")
+    partitions: int = Field(default=1, ge=1, le=1000)
+    poll_interval_ms: int = Field(default=20, ge=1, le=10_000)
+    flush_interval_ms: int = Field(default=100, ge=10, le=60_000)
+    allow_destructive: bool = False
+    ports: Ports = Ports()
+    tables: tuple[CaptureOptions, ...]
+
+    @classmethod
+    def read(cls, config: pulumi.Config, stack: str) -> Settings:
+        """Reads the `cdc:` configuration of the current stack.
+
+        Raises pulumi.RunError with one line for each wrong value, before anything is declared.
+        """
+        ports = {
+            field: value
+            for field in Ports.model_fields
+            if (value := config.get_int(f"{_camel(field)}Port")) is not None
+        }
+        try:
+            return cls.model_validate(
+                {
+                    **_given(config),
+                    "slot": config.get("slot") or f"cdc_{stack}".lower().replace("-", "_"),
+                    "ports": Ports(**ports).moved(config.get_int("portOffset") or 0),
+                    "tables": _tables(config),
+                }
+            )
+        except ValidationError as error:
+            raise pulumi.RunError(_sentences(error)) from error
+        except CatalogError as error:
+            raise pulumi.RunError(f"cdc:tables: {error}") from error
+
+
+def _given(config: pulumi.Config) -> Mapping[str, Any]:
+    """The plain values that the stack sets; what it leaves out keeps the model's default."""
+    readers: dict[Any, Any] = {int: config.get_int, bool: config.get_bool}
+    values: dict[str, Any] = {}
+    for field, info in Settings.model_fields.items():
+        if field not in ("slot", "ports", "tables"):
+            value = readers.get(info.annotation, config.get)(_camel(field))
+            if value is not None:
+                values[field] = value
+    return values
+
+
+def _tables(config: pulumi.Config) -> tuple[CaptureOptions, ...]:
+    listed = config.get_object("tables") or []
+    if not isinstance(listed, list) or not listed:
+        raise CatalogError("list at least one table, like `- inventory.orders`")
+    tables = tuple(parse_options(entry) for entry in listed)
+    twice = {each.table for each in tables if [t.table for t in tables].count(each.table) > 1}
+    if twice:
+        raise CatalogError(f"listed twice: {', '.join(sorted(twice))}")
+    return tables
+
+
+def _camel(field: str) -> str:
+    head, *tail = field.split("_")
+    return head + "".join(word.title() for word in tail)
+
+
+def _sentences(error: ValidationError) -> str:
+    lines = []
+    for problem in error.errors():
+        where = ".".join(_camel(str(part)) for part in problem["loc"])
+        lines.append(f"cdc:{where}: {problem['msg']} (got {problem['input']!r})")
+    return "\n".join(lines)

@@ -1,0 +1,7 @@
+"""`python -m ops`: what the launcher `cdc` runs."""
+
+import sys
+
+from ops.cli import main
+
+sys.exit(main())

@@ -1,0 +1,350 @@
+"""`./cdc`: the operator's commands. Each says what it does, shows progress, fails in one line."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import psycopg
+import requests
+import typer
+from clickhouse_connect.driver.exceptions import ClickHouseError
+from confluent_kafka import KafkaException
+from pydantic import BaseModel
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.progress import Progress as Bars
+
+from ops import doctor as machine
+from ops import engine, parity, places, sample, suites, workload
+from ops import report as reports
+from ops import status as state
+from ops.deploy import deploy, destroy
+from ops.parts import MissingPart
+from ops.parts_maven import FetchError
+from ops.parts_report import terminal
+from ops.progress import Progress
+from ops.stack import Deployed, StackError, WrongUse, must_be_known
+from ops.verify import VerificationError
+
+app = typer.Typer(
+    help="Change data capture from Postgres to ClickHouse, and the proof that it is right.",
+    epilog="Start with `./cdc up`. Then: ./cdc load --seconds 60, ./cdc verify, ./cdc report.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+# Where there is no terminal there is no width either: tables stay whole in logs and pipes.
+console = Console(width=None if sys.stdout.isatty() else 160)
+errors = Console(stderr=True)
+
+Stack = Annotated[
+    str, typer.Option("--stack", "-s", help="Which stack, by its file Pulumi.STACK.yaml.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read.")]
+Tables = Annotated[
+    list[str] | None, typer.Argument(metavar="[TABLE]…", help="schema.table; all without any.")
+]
+
+EXPECTED = (
+    StackError,
+    MissingPart,
+    FetchError,
+    VerificationError,
+    psycopg.Error,
+    ClickHouseError,
+    KafkaException,
+    requests.RequestException,
+    OSError,
+)
+
+
+@app.command(
+    epilog="Examples:  ./cdc up        ./cdc up --stack local --no-seed",
+)
+def up(
+    stack: Stack = "local",
+    seed: Annotated[bool, typer.Option(help="Fill the sample schema where it is empty.")] = True,
+) -> None:
+    """Brings the stack up, waits until data flows, and proves that it arrived.
+
+    Fetches what the machine lacks, runs `pulumi up`, fills the sample schema (only where the stack
+    declares it and it is empty), compares source and target row by row. May be repeated at any
+    time: it heals a reboot and goes on where an interrupted run stopped.
+    """
+    began = time.monotonic()
+    must_be_known(stack)
+    with terminal() as report:
+        engine.fetch_all(report)
+    console.print(f"Stack {stack}: {deploy(stack, console)}", highlight=False)
+    deployed = Deployed.read(stack)
+    if deployed.sample and seed:
+        _fill(deployed)
+    found = _proven(deployed, [], max_keys=20, wait_seconds=120)
+    parity.render(found, console)
+    state.render(state.status(deployed), console)
+    console.print(f"Up in {time.monotonic() - began:.0f} s. Worth trying next:", highlight=False)
+    option = "" if stack == "local" else f" --stack {stack}"
+    for command, what in (
+        (f"./cdc load{option} --seconds 60 --rate 1000", "a minute of orders, changes, deletes"),
+        (f"./cdc verify{option}", "is ClickHouse still equal to the source?"),
+        (f"./cdc report{option}", "what an analyst would ask"),
+    ):
+        console.print(f"  {command:<48} {what}", highlight=False)
+    if not all(each.equal for each in found):
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Examples:  ./cdc down        ./cdc down --purge")
+def down(
+    stack: Stack = "local",
+    purge: Annotated[
+        bool, typer.Option("--purge", help="Also delete the stack's data and its state.")
+    ] = False,
+) -> None:
+    """Takes the stack down (`pulumi destroy`). Data folders stay unless --purge is given."""
+    console.print(destroy(stack, purge, console), highlight=False)
+
+
+@app.command(epilog="Examples:  ./cdc status        ./cdc status --json | jq .tables")
+def status(stack: Stack = "local", as_json: AsJson = False) -> None:
+    """Shows each service's health and each table's lag. Exits 1 when something is wrong."""
+    found = state.status(Deployed.read(stack))
+    if as_json:
+        _print_json(found)
+    else:
+        state.render(found, console)
+    if not found.healthy:
+        raise typer.Exit(1)
+
+
+@app.command(
+    epilog="Examples:  ./cdc verify        ./cdc verify inventory.orders --json",
+)
+def verify(
+    tables: Tables = None,
+    stack: Stack = "local",
+    as_json: AsJson = False,
+    max_keys: Annotated[
+        int, typer.Option(min=1, help="Differing keys to list, of each kind and table.")
+    ] = 20,
+    wait: Annotated[
+        float, typer.Option(min=1, help="Seconds that ClickHouse may take to catch up.")
+    ] = 60.0,
+) -> None:
+    """Compares source and target: row count, checksum, schema, every value.
+
+    Right while writers run: both sides are compared at one position of the source's log. Names the
+    keys that differ. Exits 1 on any difference.
+    """
+    found = _proven(Deployed.read(stack), tables or [], max_keys, wait, quiet=as_json)
+    if as_json:
+        _print_json(found)
+    else:
+        parity.render(found, console)
+    if not all(each.equal for each in found):
+        raise typer.Exit(1)
+
+
+@app.command(
+    epilog="Examples:  ./cdc load --seconds 60 --rate 1000        "
+    "./cdc load --rows 100000 --mix insert,update",
+)
+def load(
+    stack: Stack = "local",
+    rate: Annotated[
+        int | None, typer.Option(min=1, help="Rows a second; as many as it can without.")
+    ] = None,
+    seconds: Annotated[float | None, typer.Option(min=0.1, help="How long.")] = None,
+    rows: Annotated[int | None, typer.Option(min=1, help="How many rows.")] = None,
+    mix: Annotated[
+        str, typer.Option(help="Kinds of change, comma-separated: insert,update,delete.")
+    ] = "insert,update,delete",
+    seed: Annotated[int, typer.Option(help="Another seed, other rows.")] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Writes a realistic workload into the sample schema: 30 seconds unless told otherwise."""
+    kinds = set(mix.split(","))
+    if unknown := kinds - set(workload.CHANGES):
+        raise typer.BadParameter(
+            f"{', '.join(sorted(unknown))}: the mix is made of {', '.join(workload.CHANGES)}",
+            param_hint="--mix",
+        )
+    deployed = Deployed.read(stack)
+    if not deployed.sample:
+        raise StackError(f"stack {stack} has no sample schema to write into (cdc:sample)")
+    stop = threading.Event()
+    with _bar(as_json) as progress:
+        result = workload.run(
+            deployed.postgres.dsn,
+            rate=rate,
+            seconds=30.0 if seconds is None and rows is None else seconds,
+            rows=rows,
+            mix=kinds,  # type: ignore[arg-type]  # checked above
+            seed=seed,
+            progress=progress,
+            stop=stop,
+        )
+    if as_json:
+        _print_json(result)
+    else:
+        console.print(
+            f"{result.rows:,} rows in {result.transactions:,} transactions and "
+            f"{result.seconds:.1f} s ({result.rows_per_second:,.0f} rows/s): "
+            f"{result.inserted:,} inserted, {result.updated:,} updated, {result.deleted:,} deleted, "
+            f"{result.key_changes:,} key changes, {result.rolled_back:,} rolled back",
+            highlight=False,
+        )
+
+
+@app.command(epilog="Examples:  ./cdc report        ./cdc report daily_health --json")
+def report(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]…", help="Which; all without any.")
+    ] = None,
+    stack: Stack = "local",
+    as_json: AsJson = False,
+) -> None:
+    """Runs the KPI and health queries of sql/analytics, as the read-only analyst."""
+    with Deployed.read(stack).analyst.client() as client:
+        found = reports.run_reports(client, names or None)
+    if as_json:
+        _print_json(found)
+    else:
+        for each in found:
+            reports.render(each, console)
+
+
+@app.command(epilog="Examples:  ./cdc logs connect        ./cdc logs kafka --follow")
+def logs(
+    service: Annotated[str, typer.Argument(help="postgres, kafka, connect or clickhouse.")],
+    stack: Stack = "local",
+    lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="How many.")] = 100,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as it grows.")] = False,
+) -> None:
+    """Shows the last lines of a service's log."""
+    must_be_known(stack)
+    folder = places.home(stack) / "logs"
+    path = folder / f"{service}.log"
+    if not path.exists():
+        known = ", ".join(sorted(each.stem for each in folder.glob("*.log"))) or "none yet"
+        raise StackError(f"no log of {service}: there are {known}")
+    os.execvp("tail", ["tail", "-n", str(lines), *(["-F"] if follow else []), str(path)])  # noqa: S606, S607
+
+
+@app.command(epilog="Examples:  ./cdc doctor        ./cdc doctor --fix")
+def doctor(
+    fix: Annotated[bool, typer.Option("--fix", help="Fetch the parts that are missing.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Says what this machine has and lacks. Exits 1 when something needed is missing."""
+    if fix:
+        with terminal() as report:
+            engine.fetch_all(report)
+    found = machine.checks()
+    if as_json:
+        console.print_json(json.dumps([vars(each) for each in found]))
+    else:
+        machine.render(found, console)
+    if not all(each.ok for each in found if each.required):
+        raise typer.Exit(1)
+
+
+@app.command(epilog='Example:  eval "$(./cdc env)" && pulumi preview -s local')
+def env() -> None:
+    """Prints the shell lines after which plain `pulumi` works here."""
+    for name, value in engine.environment().items():
+        if os.environ.get(name) != value:
+            print(f"export {name}={shlex.quote(value)}")
+
+
+@app.command(epilog="Examples:  ./cdc test        ./cdc test static unit")
+def test(
+    tiers: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[TIER]…", help=f"{', '.join(suites.TIERS)}; all without any."),
+    ] = None,
+) -> None:
+    """Runs the checks and tests that this machine can run, and names what it skipped and why."""
+    unknown = set(tiers or []) - set(suites.TIERS)
+    if unknown:
+        raise typer.BadParameter(f"{', '.join(unknown)}: there are {', '.join(suites.TIERS)}")
+    with terminal() as report:
+        engine.fetch_all(report)
+    raise typer.Exit(suites.run(tiers or list(suites.TIERS), console))
+
+
+def _fill(deployed: Deployed) -> None:
+    with _bar(False) as progress, deployed.postgres.connect(autocommit=False) as connection:
+        made = sample.seed(connection, progress=progress)
+    if made:
+        told = ", ".join(f"{count:,} {name}" for name, count in made.items())
+        console.print(f"Sample data: {told}", highlight=False)
+
+
+def _proven(
+    deployed: Deployed, names: list[str], max_keys: int, wait_seconds: float, quiet: bool = False
+) -> list[parity.TableReport]:
+    with _bar(quiet) as progress:
+        return parity.prove(
+            deployed, names, progress=progress, max_keys=max_keys, wait_seconds=wait_seconds
+        )
+
+
+@contextmanager
+def _bar(quiet: bool) -> Iterator[Progress]:
+    """A progress bar; on stderr, so that standard output stays the answer."""
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Bars(*columns, console=errors, transient=True, disable=quiet) as bars:
+        tasks: dict[str, Any] = {}
+
+        def progress(what: str, done: int, total: int | None) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(what, total=total)
+            bars.update(tasks[what], completed=done, total=total)
+
+        yield progress
+
+
+def _print_json(found: BaseModel | Sequence[BaseModel]) -> None:
+    if isinstance(found, BaseModel):
+        print(found.model_dump_json(indent=2))
+    else:
+        print(json.dumps([each.model_dump(mode="json") for each in found], indent=2))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command. Exit status: 0 done, 1 failed or different, 2 wrong use."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given
+    if debug:
+        given.remove("--debug")
+    try:
+        app(given, prog_name="./cdc")
+    except EXPECTED as error:
+        if debug:
+            raise
+        for line in str(error).strip().splitlines():
+            errors.print(f"error: {line}", markup=False, highlight=False, style="red")
+        return 2 if isinstance(error, WrongUse) else 1
+    return 0

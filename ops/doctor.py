@@ -1,0 +1,182 @@
+"""What this machine has and lacks for the platform."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import engine, parts, places
+
+DISK = 4 * 10**9  # bytes: parts 0.3 GB, the build of an engine 2.5 GB, data
+MEMORY = 3 * 10**9  # bytes: the stack takes 2 GB, linking the engine 1 GB
+FETCH = "`./cdc doctor --fix` or `./cdc up` fetches it"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the doctor's report.
+
+    `optional` ones serve only some stacks; `remedy` is empty where `ok`.
+    """
+
+    name: str
+    ok: bool
+    found: str
+    needed: str
+    remedy: str = ""
+    optional: bool = False
+
+
+def _check(
+    name: str, ok: bool, found: str, needed: str, remedy: str, optional: bool = False
+) -> Check:
+    return Check(name, ok, found, needed, "" if ok else remedy, optional)
+
+
+def _existing(path: Path) -> Path:
+    """The path itself or the nearest parent that exists."""
+    while not path.exists():
+        path = path.parent
+    return path
+
+
+def _platform() -> Check:
+    found = f"{platform.system()} {platform.machine()} {' '.join(platform.libc_ver())}".strip()
+    ok = found.startswith("Linux x86_64 glibc")
+    needed = "Linux x86_64 glibc"
+    return _check("platform", ok, found, needed, "use the dev stack (Docker) on such a machine")
+
+
+def _python() -> Check:
+    ok = (3, 11) <= sys.version_info[:2] <= (3, 13)
+    return _check(
+        "python", ok, platform.python_version(), "3.11 to 3.13", "install one and run `./cdc` again"
+    )
+
+
+def _disk(folder: Path, what: str) -> Check:
+    free = shutil.disk_usage(_existing(folder)).free
+    return _check(
+        f"disk for {what}",
+        free >= DISK,
+        f"{free / 1e9:.1f} GB free at {folder}",
+        f"{DISK / 1e9:.1f} GB",
+        "free some, or set CDC_CACHE and CDC_HOME to folders on a larger disk",
+    )
+
+
+def available_memory(meminfo: str) -> int:
+    """Bytes the kernel says can be had without swapping, from the text of /proc/meminfo."""
+    for line in meminfo.splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+def _memory() -> Check:
+    available = available_memory(Path("/proc/meminfo").read_text())
+    return _check(
+        "memory",
+        available >= MEMORY,
+        f"{available / 1e9:.1f} GB available",
+        f"{MEMORY / 1e9:.1f} GB",
+        "stop something large first",
+    )
+
+
+def closed_to_others(folder: Path) -> Path | None:
+    """The first folder on the way to `folder` that another user can't pass through."""
+    for step in [*reversed(folder.parents), folder]:
+        if step.exists() and not step.stat().st_mode & stat.S_IXOTH:
+            return step
+    return None
+
+
+def _folder(name: str, folder: Path, variable: str) -> Check:
+    needed = "writable"
+    start = _existing(folder)
+    if not os.access(start, os.W_OK | os.X_OK):
+        remedy = f"set {variable} to a folder of your own"
+        return _check(name, False, f"{start} is not writable", needed, remedy)
+    if places.is_root():
+        needed = "writable, passable for `nobody`"
+        if closed := closed_to_others(folder):
+            remedy = (
+                f"`chmod o+x {closed}`, or set {variable} elsewhere: Postgres can't run as root"
+            )
+            return _check(name, False, f"{closed} is closed to `nobody`", needed, remedy)
+    return _check(name, True, str(folder), needed, "")
+
+
+def _parts() -> list[Check]:
+    absent = parts.missing()
+    return [
+        _check(
+            part.name,
+            part.name not in absent,
+            "not fetched" if part.name in absent else str(part.folder),
+            f"pinned in tools/{part.name}",
+            FETCH,
+        )
+        for part in parts.PARTS
+    ]
+
+
+def _engine() -> Check:
+    try:
+        found = str(engine.locate_engine())
+    except parts.MissingPart:
+        return _check("pulumi engine", False, "none", "3.232 to below 4", FETCH)
+    return _check("pulumi engine", True, found, "3.232 to below 4", "")
+
+
+def _tool(name: str, serves: str, remedy: str, optional: bool) -> Check:
+    found = shutil.which(name)
+    return _check(name, bool(found), found or "not on PATH", serves, remedy, optional)
+
+
+def _answers(name: str, command: list[str], serves: str) -> Check:
+    """An optional tool that is there only if what it talks to answers."""
+    found = shutil.which(name)
+    if not found:
+        remedy = f"install {name} to use it"
+        return _check(name, False, "not on PATH", serves, remedy, optional=True)
+    try:
+        run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
+        ok, last = run.returncode == 0, (run.stderr.strip().splitlines() or ["no message"])[-1]
+    except subprocess.TimeoutExpired:
+        ok, last = False, "no answer within 10 s"
+    state = found if ok else f"{found}, but: {last}"
+    return _check(name, ok, state, serves, "start it, or see to your rights on it", optional=True)
+
+
+def checks(stack: str = "local") -> list[Check]:
+    """Everything looked at, in the order to put it right; changes nothing, a second or two."""
+    cache, home = places.cache(), places.home(stack)
+    root_tools = [("setpriv", "running Postgres as `nobody`", "apt install util-linux")]
+    wanted: list[Callable[[], Check]] = [
+        _platform,
+        _python,
+        lambda: _folder("cache", cache, "CDC_CACHE"),
+        lambda: _folder("data", home, "CDC_HOME"),
+        lambda: _disk(cache, "the cache"),
+        lambda: _disk(home, "the data"),
+        _memory,
+    ]
+    found = [look() for look in wanted]
+    if places.is_root():
+        found += [_tool(*tool, optional=False) for tool in root_tools]
+    found += [*_parts(), _engine()]
+    found.append(_tool("git", "updates of the checkout", "apt install git", optional=True))
+    version = ["docker", "version", "--format", "{{.Server.Version}}"]
+    found.append(_answers("docker", version, "stack dev"))
+    ready = ["kubectl", "get", "--raw=/readyz", "--request-timeout=5s"]
+    found.append(_answers("kubectl", ready, "stack prod"))
+    return found

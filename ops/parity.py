@@ -1,0 +1,102 @@
+"""Proving a stack: source against target, told to people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from ops.position import KafkaPosition
+from ops.progress import Progress
+from ops.stack import Deployed
+from ops.verify import verify
+from ops.verify_model import TableReport
+from providers.heartbeat import BEAT
+
+
+def prove(
+    deployed: Deployed,
+    names: list[str],
+    *,
+    progress: Progress,
+    max_keys: int = 20,
+    wait_seconds: float = 60.0,
+) -> list[TableReport]:
+    """Compares the captured tables `names` (all without any) with the source, row by row.
+
+    Raises StackError for a name that isn't captured; see ops.verify.verify for the rest.
+    """
+    tables = deployed.chosen(names)
+
+    def beat() -> None:
+        with deployed.postgres.connect() as connection:
+            connection.execute(BEAT)
+
+    with deployed.clickhouse.client() as client:
+        return verify(
+            lambda: deployed.postgres.connect(autocommit=False),
+            client,
+            tables,
+            caught_up=KafkaPosition(deployed.kafka, deployed.heartbeat_topic, beat, tables),
+            slot_lsn=deployed.slot_lsn,
+            progress=progress,
+            max_keys=max_keys,
+            wait_seconds=wait_seconds,
+        )
+
+
+def render(reports: Sequence[TableReport], console: Console) -> None:
+    """One line a table, then what differs, by key."""
+    table = Table(title="Source against ClickHouse, every row and value", title_justify="left")
+    for heading in ("table", "equal", "rows", "in ClickHouse", "checksum", "caught up in", "at"):
+        table.add_column(
+            heading, justify="right" if heading in ("rows", "in ClickHouse") else "left"
+        )
+    for each in reports:
+        table.add_row(
+            each.table,
+            "[green]yes[/]" if each.equal else "[red]NO[/]",
+            f"{each.source_rows:,}",
+            f"{each.target_rows:,}",
+            each.checksum_source,
+            f"{each.lag_seconds:.2f} s",
+            each.position,
+        )
+    console.print(table)
+    for each in reports:
+        _differences(each, console)
+
+
+def _differences(report: TableReport, console: Console) -> None:
+    def say(text: str) -> None:
+        console.print(f"{report.table}: {text}", markup=False, highlight=False)
+
+    if report.problem:
+        say(report.problem)
+    for what, count, keys in (
+        ("missing in ClickHouse", report.missing_rows, report.missing),
+        ("in ClickHouse only", report.extra_rows, report.extra),
+    ):
+        if count:
+            listed = ", ".join(_key(key) for key in keys)
+            say(f"{count} row(s) {what}: {listed}{' …' if count > len(keys) else ''}")
+    if report.different_rows:
+        say(f"{report.different_rows} row(s) differ:")
+        for row in report.different:
+            for column in row.columns:
+                say(
+                    f"  {_key(row.key)} {column.column}: "
+                    f"{column.source!r} in the source, {column.target!r} in ClickHouse"
+                )
+    for difference in report.schema_differences:
+        say(
+            f"column {difference.column} ({difference.source}) is "
+            f"{difference.target or 'missing'} in ClickHouse, expected {difference.expected}"
+        )
+    if report.dead_letters:
+        say(f"{report.dead_letters} dead letter(s): SELECT * FROM cdc.dead_letters FINAL")
+
+
+def _key(key: dict[str, str | None]) -> str:
+    return ",".join(f"{name}={value}" for name, value in key.items())

@@ -1,0 +1,150 @@
+"""A deployed stack, as the operator's commands see it: its outputs, read from Pulumi."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import clickhouse_connect
+import psycopg
+from clickhouse_connect.driver.client import Client
+from pulumi import automation as auto
+from pydantic import BaseModel, ConfigDict, Field
+
+from catalog.model import CapturedTable
+from ops import engine, places
+
+
+class StackError(Exception):
+    """One line: what is wrong with the stack, and what to do."""
+
+
+class WrongUse(StackError):
+    """The command named something that isn't there."""
+
+
+class Postgres(BaseModel):
+    """An administrator's connection to the captured database."""
+
+    host: str
+    port: int
+    user: str
+    password: str = Field(repr=False)
+    database: str
+
+    @property
+    def dsn(self) -> str:
+        return psycopg.conninfo.make_conninfo(
+            host=self.host,
+            port=self.port,
+            user=self.user,
+            password=self.password,
+            dbname=self.database,
+        )
+
+    def connect(self, *, autocommit: bool = True) -> psycopg.Connection[tuple[Any, ...]]:
+        return psycopg.connect(self.dsn, autocommit=autocommit, connect_timeout=10)
+
+
+class ClickHouse(BaseModel):
+    """A user's connection to the HTTP port."""
+
+    host: str
+    port: int
+    user: str
+    password: str = Field(repr=False)
+
+    @contextmanager
+    def client(self) -> Iterator[Client]:
+        client = clickhouse_connect.get_client(
+            host=self.host,
+            port=self.port,
+            username=self.user,
+            password=self.password,
+            autogenerate_session_id=False,
+        )
+        try:
+            yield client
+        finally:
+            client.close()
+
+
+class Connector(BaseModel):
+    """Kafka Connect's REST address and the connector's name."""
+
+    url: str
+    connector: str
+
+
+class Deployed(BaseModel):
+    """Everything a running stack exports."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    stack: str
+    home: Path
+    postgres: Postgres
+    kafka: str
+    connect: Connector
+    clickhouse: ClickHouse
+    analyst: ClickHouse
+    slot: str
+    slot_lsn: int
+    heartbeat_topic: str
+    sample: bool
+    tables: tuple[CapturedTable, ...]
+
+    @classmethod
+    def read(cls, stack: str) -> Deployed:
+        """Reads the stack's outputs.
+
+        Raises StackError when it was never brought up.
+        """
+        outputs = workspace().stack_outputs(stack) if stack in stacks() else {}
+        if "tables" not in outputs:
+            raise StackError(f"stack {stack} is not up: run `./cdc up --stack {stack}`")
+        values = {name: output.value for name, output in outputs.items()}
+        values["tables"] = [CapturedTable.model_validate_json(each) for each in values["tables"]]
+        return cls.model_validate({"stack": stack, **values})
+
+    def chosen(self, names: list[str]) -> tuple[CapturedTable, ...]:
+        """The captured tables of these names (`schema.table`), all without any.
+
+        Raises StackError naming what isn't captured.
+        """
+        known = {table.source.qualified: table for table in self.tables}
+        if missing := [name for name in names if name not in known]:
+            raise WrongUse(
+                f"not captured: {', '.join(missing)}; this stack captures {', '.join(known)}"
+            )
+        return tuple(known[name] for name in names) if names else self.tables
+
+
+def workspace() -> auto.LocalWorkspace:
+    """Pulumi's automation interface on this checkout, with the environment it needs."""
+    activate()
+    return auto.LocalWorkspace(work_dir=str(places.project()))
+
+
+def activate() -> None:
+    """Puts the engine on this process's own PATH: the automation interface looks for it there."""
+    os.environ.update(engine.environment())
+
+
+def stacks() -> list[str]:
+    """The names of the stacks that exist in this checkout's state."""
+    folder = engine.state() / ".pulumi" / "stacks" / "cdc"
+    return sorted(path.stem for path in folder.glob("*.json"))
+
+
+def must_be_known(stack: str) -> None:
+    """Raises StackError where no file configures the stack: a mistyped name makes no new one."""
+    folder = places.project()
+    if not (folder / f"Pulumi.{stack}.yaml").exists():
+        known = ", ".join(sorted(p.suffixes[0][1:] for p in folder.glob("Pulumi.*.yaml")))
+        raise WrongUse(
+            f"no Pulumi.{stack}.yaml: there are {known}; copy one of them to make another stack"
+        )

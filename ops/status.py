@@ -1,0 +1,247 @@
+"""What runs, where, and how far each table is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import psutil
+import requests
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+from pydantic import BaseModel
+from rich.console import Console
+from rich.table import Table
+
+from catalog.names import ch_qualified
+from ops.lag import seconds_behind
+from ops.stack import Deployed
+from platforms.supervisor import Supervisor
+
+RECENT_SECONDS = 60
+
+
+class ServiceStatus(BaseModel):
+    """One service. memory_mb: resident, in MiB. healthy: it answers a question of its own kind."""
+
+    name: str
+    healthy: bool
+    state: str
+    version: str
+    address: str
+    memory_mb: int
+    uptime_seconds: int
+    problem: str = ""
+
+
+class TableStatus(BaseModel):
+    """One captured table. lag_seconds: age of the oldest change ClickHouse has not taken yet."""
+
+    table: str
+    target: str
+    rows: int
+    lag_seconds: float | None
+    events_per_second: float
+    dead_letters: int
+
+
+class Status(BaseModel):
+    """A stack at one moment. slot_lag_bytes: log that the source keeps for the connector."""
+
+    stack: str
+    home: str
+    healthy: bool
+    services: list[ServiceStatus]
+    tables: list[TableStatus]
+    slot_lag_bytes: int | None
+    problems: list[str]
+
+
+def status(deployed: Deployed) -> Status:
+    """Asks every service and every table. Whatever is down is part of the answer, no error."""
+    services = [_service(deployed, name, ask) for name, ask in _QUESTIONS.items()]
+    problems = [f"{each.name}: {each.problem}" for each in services if each.problem]
+    tables: list[TableStatus] = []
+    slot_lag = None
+    up = {each.name for each in services if each.healthy}
+    if {"clickhouse", "kafka"} <= up:
+        tables = _tables(deployed)
+    if "postgres" in up:
+        slot_lag = _slot_lag(deployed)
+        if slot_lag is None:
+            problems.append(f"slot {deployed.slot} is lost: changes are missing from here on")
+    return Status(
+        stack=deployed.stack,
+        home=str(deployed.home),
+        healthy=not problems,
+        services=services,
+        tables=tables,
+        slot_lag_bytes=slot_lag,
+        problems=problems,
+    )
+
+
+def render(found: Status, console: Console) -> None:
+    """Two tables for people."""
+    services = Table(title=f"Services of stack {found.stack}", title_justify="left")
+    for heading in ("service", "state", "version", "address", "memory", "up for"):
+        services.add_column(heading, justify="right" if heading in ("memory", "up for") else "left")
+    for each in found.services:
+        colour = "green" if each.healthy else "red"
+        services.add_row(
+            each.name,
+            f"[{colour}]{each.state}[/]",
+            each.version,
+            each.address,
+            f"{each.memory_mb} MB",
+            _duration(each.uptime_seconds),
+        )
+    total = sum(each.memory_mb for each in found.services)
+    services.add_row("all", "", "", "", f"{total} MB", "", end_section=True)
+    console.print(services)
+    if found.tables:
+        tables = Table(title="Captured tables", title_justify="left")
+        for heading in ("table", "in ClickHouse", "rows", "lag", "events/s", "dead letters"):
+            tables.add_column(heading, justify="left" if "ta" in heading[:2] else "right")
+        for row in found.tables:
+            tables.add_row(
+                row.table,
+                row.target,
+                f"{row.rows:,}",
+                "?" if row.lag_seconds is None else f"{row.lag_seconds:.1f} s",
+                f"{row.events_per_second:.1f}",
+                f"[red]{row.dead_letters}[/]" if row.dead_letters else "0",
+            )
+        console.print(tables)
+    for problem in found.problems:
+        console.print(f"[red]problem:[/] {problem}", highlight=False)
+
+
+def _service(
+    deployed: Deployed, name: str, ask: Callable[[Deployed], tuple[str, str]]
+) -> ServiceStatus:
+    state = Supervisor(deployed.home).states().get(name, {"statename": "STOPPED", "pid": 0})
+    version, address, problem = "", "", ""
+    try:
+        version, address = ask(deployed)
+    except Exception as error:  # noqa: BLE001 - whatever it says is what is wrong with it
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        problem = f"{lines[0]} (log: {deployed.home}/logs/{name}.log)"
+    return ServiceStatus(
+        name=name,
+        healthy=not problem,
+        state=str(state["statename"]).lower(),
+        version=version,
+        address=address,
+        memory_mb=_memory(int(state["pid"])),
+        uptime_seconds=int(time.time() - state["start"]) if state["pid"] else 0,
+        problem=problem,
+    )
+
+
+def _memory(pid: int) -> int:
+    """Resident MiB of a process and its children; pages they share are counted once."""
+    try:
+        process = psutil.Process(pid)
+        family = [process, *process.children(recursive=True)]
+        return sum(_proportional(each) for each in family) // (1024 * 1024) if pid else 0
+    except psutil.Error:
+        return 0
+
+
+def _proportional(process: psutil.Process) -> int:
+    try:
+        return int(process.memory_full_info().pss)
+    except psutil.AccessDenied:  # another user's, as root's Postgres is to an ordinary user
+        return int(process.memory_info().rss)
+
+
+def _postgres(deployed: Deployed) -> tuple[str, str]:
+    with deployed.postgres.connect() as connection:
+        row = connection.execute("SHOW server_version").fetchone()
+    at = deployed.postgres
+    return f"PostgreSQL {row[0] if row else ''}", f"{at.host}:{at.port}/{at.database}"
+
+
+def _kafka(deployed: Deployed) -> tuple[str, str]:
+
+    admin = AdminClient({"bootstrap.servers": deployed.kafka, "log_level": 0})
+    try:
+        cluster = admin.describe_cluster(request_timeout=5).result()
+    except KafkaException as error:
+        raise ConnectionError(error.args[0].str()) from error
+    return f"KRaft, {len(cluster.nodes)} broker(s)", deployed.kafka
+
+
+def _connect(deployed: Deployed) -> tuple[str, str]:
+    url, name = deployed.connect.url, deployed.connect.connector
+    version = requests.get(f"{url}/", timeout=5).json()["version"]
+    answer = requests.get(f"{url}/connectors/{name}/status", timeout=5)
+    if answer.status_code != 200:
+        raise RuntimeError(f"connector {name} is not registered: run `./cdc up`")
+    parts = [answer.json()["connector"], *answer.json()["tasks"]]
+    if failed := [part for part in parts if part["state"] != "RUNNING"]:
+        trace = failed[0].get("trace", "").splitlines()
+        told = f": {trace[0]}" if trace else ""
+        raise RuntimeError(f"connector {name} is {failed[0]['state']}{told}")
+    return f"Connect {version}", url
+
+
+def _clickhouse(deployed: Deployed) -> tuple[str, str]:
+    at = deployed.clickhouse
+    with at.client() as client:
+        version = client.command("SELECT version()")
+    return f"ClickHouse {version}", f"http://{at.host}:{at.port}"
+
+
+_QUESTIONS: dict[str, Callable[[Deployed], tuple[str, str]]] = {
+    "postgres": _postgres,
+    "kafka": _kafka,
+    "connect": _connect,
+    "clickhouse": _clickhouse,
+}
+
+
+def _tables(deployed: Deployed) -> list[TableStatus]:
+    behind = seconds_behind(deployed.kafka, deployed.tables)
+    found = []
+    with deployed.clickhouse.client() as client:
+        for table in deployed.tables:
+            name = table.source.qualified
+            history = ch_qualified(f"{table.target}_history")
+            rows: Any = client.command(f"SELECT count() FROM {ch_qualified(table.target)}")
+            recent: Any = client.command(
+                f"SELECT count() FROM {history} "
+                f"WHERE _synced_at > now() - INTERVAL {RECENT_SECONDS} SECOND"
+            )
+            dead: Any = client.command(
+                "SELECT count() FROM cdc.dead_letters FINAL WHERE source = {s:String}", {"s": name}
+            )
+            found.append(
+                TableStatus(
+                    table=name,
+                    target=table.target,
+                    rows=int(rows),
+                    lag_seconds=behind[name],
+                    events_per_second=int(recent) / RECENT_SECONDS,
+                    dead_letters=int(dead),
+                )
+            )
+    return found
+
+
+def _slot_lag(deployed: Deployed) -> int | None:
+    with deployed.postgres.connect() as connection:
+        row = connection.execute(
+            "SELECT (pg_current_wal_lsn() - confirmed_flush_lsn)::bigint "
+            "FROM pg_replication_slots WHERE slot_name = %s AND wal_status <> 'lost'",
+            [deployed.slot],
+        ).fetchone()
+    return None if row is None else int(row[0])
+
+
+def _duration(seconds: int) -> str:
+    hours, rest = divmod(seconds, 3600)
+    minutes, seconds = divmod(rest, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s"

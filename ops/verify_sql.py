@@ -1,0 +1,181 @@
+"""The two queries a verification compares: each row's key and hash, from Postgres and ClickHouse.
+
+Both sides write every column as the same canonical text (catalog.types), join the texts with their
+lengths in front (so that neither a separator nor NULL can be mistaken for data) and take the first
+64 bits of the MD5 as a signed number: it is what both databases can compute and sum exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from catalog.model import CapturedTable, Column
+from catalog.names import ch_ident, ch_string, pg_ident
+from catalog.types import TypeMapping
+from ops.verify_snapshot import Snapshot
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A table with the columns both sides have; the key's columns are among them."""
+
+    table: CapturedTable
+    columns: tuple[tuple[Column, TypeMapping], ...]
+
+    @property
+    def key_places(self) -> list[int]:
+        """Where the key's columns stand in `columns`, in the key's order."""
+        names = [column.name for column, _ in self.columns]
+        return [names.index(name) for name in self.table.source.key]
+
+    @property
+    def source_name(self) -> str:
+        """The table in Postgres, quoted."""
+        return f"{pg_ident(self.table.source.schema_)}.{pg_ident(self.table.source.name)}"
+
+    def target_name(self, suffix: str) -> str:
+        """An object of the table in ClickHouse, quoted."""
+        return f"{ch_ident(self.table.database)}.{ch_ident(self.table.table + suffix)}"
+
+
+def _text(place: int) -> str:
+    return f"cdc_text_{place}"
+
+
+def _shown(place: int) -> str:
+    return f"cdc_shown_{place}"
+
+
+def source_rows(compared: Compared, *, shown: bool = False) -> str:
+    """Postgres: key_text, key_hash, row_hash of every row; with `shown`, the texts themselves."""
+
+    def joined(places: Iterable[int]) -> str:
+        return " || ".join(
+            f"coalesce(octet_length({_text(place)})::text || ':' || {_text(place)}, '-')"
+            for place in places
+        )
+
+    def hashed(text: str) -> str:
+        return f"('x' || substr(md5({text}), 1, 16))::bit(64)::bigint"
+
+    places = range(len(compared.columns))
+    texts = [
+        f"{mapping.pg_text(pg_ident(column.name))} AS {_text(place)}"
+        for place, (column, mapping) in enumerate(compared.columns)
+    ]
+    if shown:
+        texts += [
+            f"{pg_ident(column.name)}::text AS {_shown(place)}"
+            for place, (column, _) in enumerate(compared.columns)
+        ]
+    # OFFSET 0 keeps Postgres from computing a text again at each place it is used.
+    return (
+        f"SELECT key_text, {hashed('key_text')} AS key_hash, row_hash{_columns(places, shown)}"
+        f" FROM (SELECT {joined(compared.key_places)} AS key_text,"
+        f" {hashed(joined(places))} AS row_hash{_columns(places, shown)}"
+        f" FROM (SELECT {', '.join(texts)} FROM {compared.source_name} OFFSET 0) AS texts"
+        f" OFFSET 0) AS hashes"
+    )
+
+
+def target_rows(compared: Compared, snapshot: Snapshot, floor: int, *, shown: bool = False) -> str:
+    """ClickHouse: the same of the current rows, as they were at the source's snapshot.
+
+    Changes with a version below `floor` are void: a TRUNCATE or a resync came after them.
+    """
+
+    def joined(places: Iterable[int]) -> str:
+        parts = [
+            f"ifNull(concat(toString(length({_text(place)})), ':', {_text(place)}), '-')"
+            for place in places
+        ]
+        return f"concat({', '.join([*parts, ch_string('')])})"
+
+    def hashed(text: str) -> str:
+        return f"reinterpretAsInt64(reverse(substring(MD5({text}), 1, 8)))"
+
+    places = range(len(compared.columns))
+    texts = [
+        f"{mapping.ch_text(ch_ident(column.name))} AS {_text(place)}"
+        for place, (column, mapping) in enumerate(compared.columns)
+    ]
+    if shown:
+        texts += [
+            f"toString({ch_ident(column.name)}) AS {_shown(place)}"
+            for place, (column, _) in enumerate(compared.columns)
+        ]
+    return (
+        f"SELECT key_text, {hashed('key_text')} AS key_hash, row_hash{_columns(places, shown)}"
+        f" FROM (SELECT {joined(compared.key_places)} AS key_text,"
+        f" {hashed(joined(places))} AS row_hash{_columns(places, shown)}"
+        f" FROM (SELECT {', '.join(texts)} FROM ({_as_of(compared, snapshot, floor)})))"
+    )
+
+
+def _columns(places: Iterable[int], shown: bool) -> str:
+    return "".join(f", {_text(place)}, {_shown(place)}" for place in places) if shown else ""
+
+
+def _as_of(compared: Compared, snapshot: Snapshot, floor: int) -> str:
+    """The target's rows as they were at the source's snapshot, though writers have gone on.
+
+    A row that no later transaction touched is taken from the view X, because that is what users
+    read. For a key that one did touch, X shows the future: its row is rebuilt from X_history, out
+    of the changes the snapshot saw. X_final tells which, for it holds the last change of every
+    key, deletes included, and a later change of a key is never seen without the earlier ones.
+    """
+    key = ", ".join(ch_ident(name) for name in compared.table.source.key)
+    columns = ", ".join(ch_ident(column.name) for column, _ in compared.columns)
+    unseen = snapshot.unseen_sql()
+    touched = f"SELECT {key} FROM {compared.target_name('_final')} WHERE {unseen}"
+    return (
+        f"SELECT {columns} FROM {compared.target_name('')} WHERE ({key}) NOT IN ({touched})"
+        f" UNION ALL SELECT {columns} FROM"
+        f" (SELECT {columns}, _deleted FROM {compared.target_name('_history')}"
+        f" WHERE NOT {unseen} AND _version >= {floor} AND ({key}) IN ({touched})"
+        f" ORDER BY _version DESC LIMIT 1 BY {key}) WHERE _deleted = 0"
+    )
+
+
+def source_buckets(rows: str, buckets: int) -> str:
+    """Postgres: bucket, number of rows, sum of row hashes."""
+    return (
+        f"SELECT key_hash & {buckets - 1} AS bucket, count(*), sum(row_hash)"
+        f" FROM ({rows}) AS bucketed GROUP BY 1"
+    )
+
+
+def target_buckets(rows: str, buckets: int) -> str:
+    """ClickHouse: the same; Int128, because a sum of 64-bit hashes overflows 64 bits."""
+    return (
+        f"SELECT bitAnd(key_hash, {buckets - 1}) AS bucket, count(), sum(toInt128(row_hash))"
+        f" FROM ({rows}) GROUP BY bucket"
+    )
+
+
+def source_in_buckets(rows: str, buckets: int, chosen: Sequence[int]) -> str:
+    """Postgres: key_text and row_hash of the rows in some buckets."""
+    array = "{" + ",".join(map(str, chosen)) + "}"
+    return (
+        f"SELECT key_text, row_hash FROM ({rows}) AS bucketed"
+        f" WHERE (key_hash & {buckets - 1}) = ANY ('{array}'::bigint[])"
+    )
+
+
+def target_in_buckets(rows: str, buckets: int, chosen: Sequence[int]) -> str:
+    """ClickHouse: the same."""
+    return (
+        f"SELECT key_text, row_hash FROM ({rows})"
+        f" WHERE bitAnd(key_hash, {buckets - 1}) IN ({', '.join(map(str, chosen))})"
+    )
+
+
+def target_with_keys(rows: str, keys: Iterable[str]) -> str:
+    """ClickHouse: the rows with these key texts."""
+    return f"SELECT * FROM ({rows}) WHERE key_text IN ({', '.join(map(ch_string, keys))})"
+
+
+def bucket_count(rows: int, rows_in_bucket: int = 2_000, most: int = 65_536) -> int:
+    """A power of two, so that a bucket is a mask of the key's hash."""
+    return min(most, 1 << max(0, -(-rows // rows_in_bucket) - 1).bit_length())

@@ -1,0 +1,16 @@
+#!/bin/sh
+# Starts a KRaft broker, after formatting its storage the first time.
+# Reads: JAVA, KAFKA_LIBS, HEAP_MB, CDC_CONFIG, CDC_DATA.
+set -eu
+umask 077
+if [ ! -f "$CDC_DATA/meta.properties" ]; then
+    id=$(head -c 16 /dev/urandom | base64 | tr '+/' 'AB' | cut -c 1-22)
+    "$JAVA" -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -cp "$KAFKA_LIBS/*" \
+        -Dlog4j2.configurationFile="$CDC_CONFIG/log4j2.properties" \
+        kafka.tools.StorageTool format --standalone --ignore-formatted \
+        -t "$id" -c "$CDC_CONFIG/server.properties"
+fi
+exec "$JAVA" "-Xms${HEAP_MB}m" "-Xmx${HEAP_MB}m" -XX:+UseSerialGC -XX:+ExitOnOutOfMemoryError \
+    -XX:+AutoCreateSharedArchive -XX:SharedArchiveFile="$CDC_DATA.jsa" -Xlog:cds=off -Xlog:cds+dynamic=off \
+    -Djava.awt.headless=true -Dlog4j2.configurationFile="$CDC_CONFIG/log4j2.properties" \
+    -cp "$KAFKA_LIBS/*" kafka.Kafka "$CDC_CONFIG/server.properties"

@@ -1,0 +1,104 @@
+"""Services as native processes of this machine, under a supervisor of the stack's own."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pulumi
+
+from ops import parts, places
+from platforms.ports import taken
+from platforms.service import Endpoint, Folders, Service
+from platforms.supervisor import Supervisor
+from providers.process import Process
+
+LOOPBACK = "127.0.0.1"
+UNPRIVILEGED = "nobody"
+LAUNCHERS = Path(__file__).parent / "launch"
+
+
+class LocalPlatform:
+    """Native processes on loopback, their data under the stack's home."""
+
+    def __init__(self, stack: str) -> None:
+        self.home = places.home(stack)
+        self.parts = parts.locate()
+
+    @property
+    def connect_plugins(self) -> str:
+        return str(self.parts.connect_plugins)
+
+    def preflight(self, ports: Mapping[str, int]) -> None:
+        """Refuses to begin where a port is taken.
+
+        Raises:
+            pulumi.RunError: names every taken port, its owner and what to do.
+        """
+        if problems := taken(ports, Supervisor(self.home).pid):
+            raise pulumi.RunError("\n".join(problems))
+
+    def folders(self, service: str) -> Folders:
+        folder = self.home / service
+        return Folders(config=str(folder / "config"), data=str(folder / "data"))
+
+    def address(self, service: str, port: int) -> Endpoint:
+        del service
+        return Endpoint(LOOPBACK, port, LOOPBACK, port)
+
+    def run(self, service: Service, opts: pulumi.ResourceOptions) -> pulumi.Resource:
+        folders = self.folders(service.name)
+        # Postgres refuses to run as root; everything else runs as the operator.
+        user = UNPRIVILEGED if service.name == "postgres" and os.getuid() == 0 else ""
+        health = service.health
+        return Process(
+            f"{service.name}-process",
+            program=service.name,
+            home=self.home,
+            command=[
+                *_wrapper(service.stop_signal, user),
+                "sh",
+                str(LAUNCHERS / f"{service.name}.sh"),
+                *service.arguments,
+            ],
+            environment={
+                **self._installation(),
+                "CDC_CONFIG": folders.config,
+                "CDC_DATA": folders.data,
+                **service.environment,
+            },
+            files=service.files,
+            user=user,
+            health={
+                "kind": health.kind,
+                "host": LOOPBACK,
+                "port": health.port,
+                "url": f"http://{LOOPBACK}:{health.port}{health.path}",
+            },
+            stop_signal=service.stop_signal,
+            stop_seconds=service.stop_seconds,
+            start_seconds=service.start_seconds,
+            opts=opts,
+        )
+
+    def _installation(self) -> dict[str, str]:
+        return {
+            "JAVA": str(self.parts.java),
+            "KAFKA_LIBS": str(self.parts.kafka_libs),
+            "POSTGRES": str(self.parts.postgres),
+            "PYTHON": sys.executable,
+            "PYTHONPATH": str(places.project()),
+        }
+
+
+def _wrapper(stop_signal: str, user: str) -> list[str]:
+    """A supervisor that is killed takes its processes along, so its successor finds ports free."""
+    identity = [f"--reuid={user}", f"--regid={_group(user)}", "--clear-groups"] if user else []
+    return ["setpriv", *identity, f"--pdeathsig={stop_signal}"]
+
+
+def _group(user: str) -> int:
+    return pwd.getpwnam(user).pw_gid

@@ -1,0 +1,86 @@
+"""What a tier needs, said without knowing where it will run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+import pulumi
+
+
+@dataclass(frozen=True)
+class Health:
+    """When a service counts as up: an HTTP address answers 200, or a port accepts."""
+
+    kind: Literal["http", "tcp"]
+    port: int
+    path: str = ""
+
+
+@dataclass(frozen=True)
+class Service:
+    """A program with its files and ports.
+
+    Args:
+        name: unique in the stack, and what the platform's launchers and images are known by.
+        arguments: what the launcher gets, in its own order.
+        files: name to text, put into the service's `config` folder, readable by it alone.
+        environment: nothing secret: other users of a machine may read it.
+        ports: what they are for, to number. The platform publishes them on loopback only.
+        stop_signal: the service's own word for "finish cleanly".
+        stop_seconds: how long that may take before it is killed.
+        start_seconds: how long until it must be healthy.
+    """
+
+    name: str
+    ports: Mapping[str, int]
+    health: Health
+    arguments: Sequence[str] = ()
+    files: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    stop_signal: Literal["TERM", "INT"] = "TERM"
+    stop_seconds: int = 30
+    start_seconds: int = 90
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """An address has two faces: the one other services use, and the operator's."""
+
+    host: str
+    port: int
+    operator_host: str
+    operator_port: int
+
+    @property
+    def inside(self) -> str:
+        return f"{self.host}:{self.port}"
+
+    @property
+    def operator(self) -> str:
+        return f"{self.operator_host}:{self.operator_port}"
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where a service finds its files and keeps its data, as it sees them itself."""
+
+    config: str
+    data: str
+
+
+class Platform(Protocol):
+    """Where services run. The components know nothing else of it."""
+
+    def folders(self, service: str) -> Folders:
+        """The folders of a service, known before it is declared."""
+        ...
+
+    def address(self, service: str, port: int) -> Endpoint:
+        """How a service's port is reached, known before it is declared."""
+        ...
+
+    def run(self, service: Service, opts: pulumi.ResourceOptions) -> pulumi.Resource:
+        """Declares the service; the resource is complete once the service is healthy."""
+        ...

@@ -1,0 +1,201 @@
+"""A Kafka Connect connector: validated, registered, watched until its tasks run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pulumi
+import requests
+from pulumi.dynamic import CreateResult, ReadResult, Resource, UpdateResult
+
+from providers.base import Props, Provider, ProviderError, own, until
+
+TIMEOUT = 30.0  # seconds for one REST request; a validation connects to the database
+SETTLE = 120.0  # seconds until a connector's tasks must run, a rebalance included
+
+
+class ConnectorProvider(Provider):
+    """Connectors by Connect's REST API (https://kafka.apache.org/documentation/#connect_rest)."""
+
+    replace_on = ("connector",)
+
+    def create(self, props: Props) -> CreateResult:
+        self._apply(props)
+        return CreateResult(props["connector"], own(props))
+
+    def read(self, id_: str, props: Props) -> ReadResult:
+        api = _Api(props)
+        live = api.config()
+        if live is None:
+            return ReadResult("", own(props))
+        return ReadResult(id_, {**own(props), "config": live, "running": api.running()})
+
+    def update(self, _id: str, _olds: Props, _news: Props) -> UpdateResult:
+        if _olds.get("generation") != _news["generation"]:
+            # Another slot: what the stored offsets say was never true of it. Without them the
+            # connector takes its snapshot again.
+            _Api(_news).forget_offsets()
+        self._apply(_news)
+        return UpdateResult(own(_news))
+
+    def delete(self, _id: str, _props: Props) -> None:
+        api = _Api(_props)
+        if api.config() is None:
+            return
+        # Offsets outlive a connector; left behind, they would make the next one of this name
+        # skip its snapshot.
+        api.forget_offsets()
+        api.send("DELETE", "")
+        until(lambda: api.config() is None, SETTLE, f"connector {api.name} going away")
+
+    def _apply(self, props: Props) -> None:
+        api = _Api(props)
+        api.validate(props["config"])
+        # PUT restarts every task even when nothing changed, so look first.
+        if api.config() != props["config"]:
+            api.send("PUT", "/config", props["config"])
+        api.send("PUT", "/resume")
+        until(api.settled, SETTLE, f"connector {api.name} running", every=0.25)
+
+
+class Connector(Resource, module="cdc", name="Connector"):
+    """A registered connector whose tasks run.
+
+    Args:
+        url: Connect's REST address as the operator reaches it.
+        config: the connector's configuration, all values as text; passwords as references to a
+            config provider (`${directory:…}`), never in plain text.
+        generation: the position at which the slot began. Another one means another slot: offsets
+            are forgotten and the snapshot is taken again.
+    """
+
+    connector: pulumi.Output[str]
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        connector: str,
+        url: pulumi.Input[str],
+        config: Mapping[str, pulumi.Input[str]],
+        generation: pulumi.Input[str],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__(
+            ConnectorProvider(),
+            name,
+            {
+                "connector": connector,
+                "url": url,
+                "config": {**config, "name": connector},
+                "generation": generation,
+                "running": True,
+            },
+            opts,
+        )
+
+
+class _Api:
+    """One connector's part of the REST interface."""
+
+    def __init__(self, props: Mapping[str, Any]) -> None:
+        self.name: str = props["connector"]
+        self.url: str = props["url"]
+
+    def send(self, method: str, path: str, body: Any = None) -> requests.Response:
+        """Sends a request; tries again while the group rebalances (409) or the worker starts."""
+
+        def attempt() -> requests.Response | None:
+            answer = requests.request(
+                method, f"{self.url}/connectors/{self.name}{path}", json=body, timeout=TIMEOUT
+            )
+            return None if answer.status_code in (409, 503) else answer
+
+        answer = until(attempt, SETTLE, f"Kafka Connect at {self.url} answering", every=0.5)
+        if answer.status_code >= 400 and answer.status_code != 404:
+            raise ProviderError(f"connector {self.name}: {_message(answer)}")
+        return answer
+
+    def config(self) -> dict[str, str] | None:
+        answer = self.send("GET", "/config")
+        return None if answer.status_code == 404 else dict(answer.json())
+
+    def validate(self, config: Mapping[str, str]) -> None:
+        """Raises ProviderError naming each wrong value, before the connector is changed."""
+        kind = config["connector.class"]
+        answer = until(
+            lambda: requests.put(
+                f"{self.url}/connector-plugins/{kind}/config/validate",
+                json=dict(config),
+                timeout=TIMEOUT,
+            ),
+            SETTLE,
+            f"Kafka Connect at {self.url} answering",
+            every=0.5,
+        )
+        if answer.status_code >= 400:
+            raise ProviderError(f"connector {self.name}: {_message(answer)}")
+        errors = [
+            f"{field['value']['name']}: {message}"
+            for field in answer.json()["configs"]
+            for message in field["value"]["errors"]
+        ]
+        if errors:
+            raise ProviderError(f"connector {self.name}: {'; '.join(errors)}")
+
+    def status(self) -> dict[str, Any] | None:
+        answer = self.send("GET", "/status")
+        return None if answer.status_code == 404 else dict(answer.json())
+
+    def running(self) -> bool:
+        status = self.status()
+        if status is None or not status["tasks"]:
+            return False
+        return all(part["state"] == "RUNNING" for part in (status["connector"], *status["tasks"]))
+
+    def settled(self) -> bool:
+        """True once all runs. A failed task is restarted once; failing again is the answer."""
+        status = self.status()
+        if status is None:
+            return False
+        failed = [p for p in (status["connector"], *status["tasks"]) if p["state"] == "FAILED"]
+        if failed and not self._restart(failed):
+            raise ProviderError(
+                f"connector {self.name} failed: {_cause(failed[0].get('trace', ''))}"
+            )
+        return self.running()
+
+    def _restart(self, failed: list[dict[str, Any]]) -> bool:
+        if getattr(self, "_restarted", False):
+            return False
+        self._restarted = True
+        del failed
+        self.send("POST", "/restart?includeTasks=true&onlyFailed=true")
+        return True
+
+    def forget_offsets(self) -> None:
+        """Stops the connector and deletes its stored positions."""
+        if self.config() is None:
+            return
+        self.send("PUT", "/stop")
+        until(self._stopped, SETTLE, f"connector {self.name} stopping", every=0.25)
+        self.send("DELETE", "/offsets")
+
+    def _stopped(self) -> bool:
+        status = self.status()
+        return bool(status and status["connector"]["state"] == "STOPPED" and not status["tasks"])
+
+
+def _message(answer: requests.Response) -> str:
+    try:
+        return str(answer.json()["message"])
+    except (ValueError, KeyError):
+        return f"HTTP {answer.status_code} {answer.text[:200]}"
+
+
+def _cause(trace: str) -> str:
+    """A Java trace's heading and its causes: what a person reads; the frames are in the log."""
+    lines = [line.strip() for line in trace.splitlines()]
+    told = [line for i, line in enumerate(lines) if i == 0 or line.startswith("Caused by:")]
+    return " | ".join(told) or "no trace"

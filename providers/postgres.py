@@ -1,0 +1,69 @@
+"""How the Postgres providers reach the server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from providers.base import ProviderError, until
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+START = 60.0  # seconds a server may take until it accepts connections
+
+
+@contextmanager
+def connected(connection: Mapping[str, Any]) -> Iterator[Connection]:
+    """A connection in autocommit mode; waits for a server that is just starting.
+
+    Args:
+        connection: `host`, `port`, `user`, `password` and `database`.
+
+    Raises:
+        ProviderError: wrong credentials, no such database, or no answer within START seconds; and
+            any statement that fails inside, told in the server's own words.
+    """
+    where = f"Postgres at {connection['host']}:{connection['port']}"
+
+    def attempt() -> Connection:
+        try:
+            return psycopg.connect(
+                host=connection["host"],
+                port=int(connection["port"]),
+                user=connection["user"],
+                password=connection["password"],
+                dbname=connection["database"],
+                autocommit=True,
+                connect_timeout=10,
+                application_name="cdc deployment",
+            )
+        except psycopg.OperationalError as error:
+            if "authentication failed" in str(error) or "does not exist" in str(error):
+                raise ProviderError(f"{where}: {_last_line(error)}") from error
+            raise
+
+    with until(attempt, START, f"{where} accepting connections", every=0.2) as open_connection:
+        try:
+            yield open_connection
+        except psycopg.Error as error:
+            raise ProviderError(f"{where}: {_last_line(error)}") from error
+
+
+def table(qualified: str) -> sql.Identifier:
+    """`schema.table` quoted as an identifier."""
+    return sql.Identifier(*qualified.split(".", 1))
+
+
+def value(connection: Connection, statement: str, *arguments: object) -> Any:
+    """The first column of the first row, None without a row."""
+    row = connection.execute(statement, arguments).fetchone()
+    return None if row is None else row[0]
+
+
+def _last_line(error: Exception) -> str:
+    lines = [line for line in str(error).strip().splitlines() if line]
+    return lines[-1] if lines else type(error).__name__

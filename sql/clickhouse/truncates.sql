@@ -1,0 +1,3 @@
+-- Every TRUNCATE seen; rows of lower versions are gone.
+ENGINE = ReplacingMergeTree
+ORDER BY (source, lsn)

@@ -1,0 +1,7 @@
+SELECT
+    $source_name AS source,
+    _lsn AS lsn,
+    _txid AS txid,
+    source_ts_ms
+FROM $parsed
+WHERE operation = 't' AND _error = ''

@@ -1,0 +1,283 @@
+"""Verification against a real Postgres and a real ClickHouse (in process), without Kafka between.
+
+The target is filled by hand through the same tables and views a stack has, so that every state a
+pipeline can be in, right or wrong, can be made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from datetime import UTC, datetime
+from typing import Any
+
+import clickhouse_connect
+import psycopg
+import pytest
+from clickhouse_connect.driver.client import Client
+
+from catalog.introspect import describe
+from catalog.model import CapturedTable, CaptureOptions, capture
+from catalog.names import ch_ident
+from catalog.objects import KafkaSettings, platform_objects, table_objects
+from ops import verify as verify_module
+from ops.verify import verify
+from ops.verify_model import TableReport
+from tests.local.scratch import postgres
+
+SLOT = 1_000
+OPTIONS = CaptureOptions(
+    table="shop.Orders", generated={"total": "quantity * price"}, order_by=("region", "id")
+)
+SCHEMA = """
+CREATE SCHEMA shop;
+CREATE TABLE shop."Orders" (
+    id bigint, region text, price numeric(10,2) NOT NULL, quantity integer NOT NULL,
+    total numeric(12,2) GENERATED ALWAYS AS (quantity * price) STORED,
+    note text, placed timestamptz NOT NULL, paid boolean, code uuid, doc jsonb, ratio float8,
+    PRIMARY KEY (id, region));
+INSERT INTO shop."Orders" (id, region, price, quantity, note, placed, paid, code, doc, ratio)
+SELECT n, 'r' || n % 3, n * 1.25, n % 7 + 1,
+       CASE n % 4 WHEN 0 THEN NULL WHEN 1 THEN '' WHEN 2 THEN 'ä%:1:-' ELSE repeat('x', n % 50) END,
+       timestamptz '2024-02-29 12:00:00.123456+00' + n * interval '1 hour', n % 2 = 0,
+       md5(n::text)::uuid, jsonb_build_object('n', n), n / 7.0
+FROM generate_series(1, 3000) AS n;
+"""
+
+
+def _same_position(lsn: int, deadline: float) -> Mapping[str, str]:
+    del lsn, deadline
+    return {}
+
+
+class Pipeline:
+    """The source, the target, and a copy between them that the test drives."""
+
+    def __init__(self, dsn: str, client: Client) -> None:
+        self.dsn = dsn
+        self.client = client
+        self.sql = psycopg.connect(dsn, autocommit=True)
+        self.sql.execute(SCHEMA)
+        self.table: CapturedTable = capture(describe(self.sql, "shop.Orders"), OPTIONS, "test")
+        objects = table_objects(self.table, OPTIONS, KafkaSettings("nowhere:1"), SLOT)
+        for made in [*platform_objects(), *objects]:
+            if made.kind != "queue" and not made.name.endswith("Orders_mv"):
+                client.command(made.create)
+
+    def txid(self) -> int:
+        row = self.sql.execute("SELECT pg_current_xact_id()::text::bigint").fetchone()
+        assert row is not None
+        return int(row[0])
+
+    def arrive(
+        self,
+        where: str,
+        operation: str = "c",
+        version: int = SLOT,
+        txid: int = 0,
+        into: str = "_parsed",
+        **changed: object,
+    ) -> None:
+        """Source rows `where` reach the target as one transaction's changes."""
+        names = [column.name for column in self.table.source.columns]
+        rows = self.sql.execute(f'SELECT * FROM shop."Orders" WHERE {where}'.encode()).fetchall()
+        now = datetime.now(UTC)
+        meta: dict[str, Any] = {
+            "operation": operation,
+            "source_ts_ms": now,
+            "processing_ts_ms": now,
+            "_lsn": version,
+            "_txid": txid & 0xFFFFFFFF,
+            "_version": version,
+            "_deleted": int(operation == "d"),
+        }
+        if into == "_parsed":
+            meta["_applied"] = 1
+        data = []
+        for row in rows:
+            values = dict(zip(names, row, strict=True)) | changed
+            values["doc"] = str(values["doc"]).replace("'", '"')
+            data.append([*values.values(), *meta.values()])
+        assert data, f"no row of the source has {where}"
+        self.client.insert(
+            ch_ident(self.table.table + into),
+            data,
+            column_names=[*names, *meta],
+            database=self.table.database,
+        )
+
+    def connect(self) -> psycopg.Connection:
+        return psycopg.connect(self.dsn)
+
+    def verify(self, **options: Any) -> TableReport:
+        arguments: dict[str, Any] = {"caught_up": _same_position, "slot_lsn": SLOT} | options
+        [report] = verify(self.connect, self.client, [self.table], **arguments)
+        return report
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    with postgres("truth") as dsn:
+        yield dsn
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    # One for all tests: a process can open one ClickHouse folder, and opens it once.
+    path = tmp_path_factory.mktemp("clickhouse")
+    (path / "metadata").mkdir()
+    with closing(clickhouse_connect.get_client(interface="chdb", path=str(path))) as made:
+        yield made
+
+
+@pytest.fixture
+def pipeline(server: str, client: Client, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pipeline]:
+    monkeypatch.setattr(verify_module, "BETWEEN_READS_SECONDS", 0.01)
+    made = Pipeline(server, client)
+    made.arrive("true", operation="r")
+    try:
+        yield made
+    finally:
+        made.sql.execute("DROP SCHEMA shop CASCADE")
+        made.sql.close()
+        for database in ("shop", "cdc"):
+            client.command(f"DROP DATABASE {database} SYNC")
+
+
+def test_equal_tables_are_equal_in_count_and_checksum(pipeline: Pipeline) -> None:
+    report = pipeline.verify()
+    assert report.equal, report
+    assert report.source_rows == report.target_rows == 3000
+    assert report.checksum_source == report.checksum_target != f"{0:016x}"
+    assert TableReport.model_validate_json(report.model_dump_json()) == report
+
+
+def test_a_wrong_a_lost_and_an_invented_row_are_each_named_by_key(pipeline: Pipeline) -> None:
+    pipeline.arrive("id = 7", "u", SLOT + 1, into="_final", note="wrong", paid=None)
+    pipeline.arrive("id = 8", "d", SLOT + 1, into="_final")
+    pipeline.arrive("id = 9", "c", SLOT + 1, into="_final", id=9_000_001)
+    report = pipeline.verify()
+    assert not report.equal
+    assert report.missing == [{"id": "8", "region": "r2"}]
+    assert report.extra == [{"id": "9000001", "region": "r0"}]
+    assert (report.missing_rows, report.extra_rows, report.different_rows) == (1, 1, 1)
+    [row] = report.different
+    assert row.key == {"id": "7", "region": "r1"}
+    assert {(column.column, column.target) for column in row.columns} == {
+        ("note", "wrong"),
+        ("paid", None),
+    }
+    assert report.checksum_source != report.checksum_target
+
+
+def test_null_and_the_empty_string_differ(pipeline: Pipeline) -> None:
+    pipeline.arrive("id = 4", "u", SLOT + 1, into="_final", note="")
+    report = pipeline.verify()
+    assert [column.model_dump() for column in report.different[0].columns] == [
+        {"column": "note", "source": None, "target": ""}
+    ]
+
+
+def test_changes_the_snapshot_does_not_see_are_not_reported(pipeline: Pipeline) -> None:
+    # A transaction that is open while the snapshot is taken, and one that begins after it.
+    def later_changes_arrive(lsn: int, deadline: float) -> Mapping[str, str]:
+        for number, txid in ((10, open_txid), (20, pipeline.txid())):
+            version = lsn + number
+            pipeline.arrive(f"id = {number}", "u", version, txid, note="later")
+            pipeline.arrive(f"id = {number + 1}", "d", version, txid)
+            pipeline.arrive(f"id = {number + 2}", "c", version, txid, id=10_000 + number)
+        return _same_position(lsn, deadline)
+
+    with pipeline.connect() as other:
+        row = other.execute("SELECT pg_current_xact_id()::text::bigint").fetchone()
+        assert row is not None
+        open_txid = row[0]
+        pipeline.txid()
+        report = pipeline.verify(caught_up=later_changes_arrive)
+    assert report.equal, report
+    assert report.target_rows == 3000
+    # The same changes are differences for a snapshot that sees their transactions.
+    report = pipeline.verify()
+    assert (report.missing_rows, report.extra_rows, report.different_rows) == (2, 2, 2)
+
+
+def test_a_later_change_does_not_hide_an_earlier_wrong_one(pipeline: Pipeline) -> None:
+    pipeline.arrive("id = 5", "u", SLOT + 1, pipeline.txid(), note="wrong")
+
+    def later_change_arrives(lsn: int, deadline: float) -> Mapping[str, str]:
+        pipeline.arrive("id = 5", "u", lsn + 1, pipeline.txid(), note="later")
+        return _same_position(lsn, deadline)
+
+    report = pipeline.verify(caught_up=later_change_arrives)
+    assert [column.target for column in report.different[0].columns] == ["wrong"]
+
+
+def test_what_a_truncate_removed_does_not_come_back(pipeline: Pipeline) -> None:
+    pipeline.sql.execute('TRUNCATE shop."Orders"')
+    pipeline.client.command(
+        f"INSERT INTO cdc.truncates (source, lsn, txid) VALUES ('shop.Orders', {SLOT + 5}, 1)"
+    )
+    report = pipeline.verify()
+    assert report.equal, report
+    assert report.source_rows == 0
+
+
+def test_all_differences_are_counted_though_few_are_listed(pipeline: Pipeline) -> None:
+    pipeline.arrive("id <= 100", "u", SLOT + 1, note="wrong")
+    pipeline.arrive("id BETWEEN 101 AND 250", "d", SLOT + 1)
+    report = pipeline.verify(max_keys=3)
+    assert (report.different_rows, len(report.different)) == (100, 3)
+    assert (report.missing_rows, len(report.missing)) == (150, 3)
+
+
+def test_an_empty_target_lacks_every_row(pipeline: Pipeline) -> None:
+    for suffix in ("final", "history"):
+        pipeline.client.command(f"TRUNCATE TABLE shop.`Orders_{suffix}`")
+    report = pipeline.verify()
+    assert (report.missing_rows, report.target_rows) == (3000, 0)
+    assert report.checksum_target == f"{0:016x}"
+    assert len(report.missing) == 20
+
+
+def test_an_emptied_source_leaves_every_row_extra(pipeline: Pipeline) -> None:
+    pipeline.sql.execute('DELETE FROM shop."Orders"')
+    report = pipeline.verify()
+    assert (report.extra_rows, report.source_rows, report.target_rows) == (3000, 0, 3000)
+
+
+def test_a_row_that_shows_up_twice_is_one_too_many(pipeline: Pipeline) -> None:
+    columns = ", ".join(ch_ident(column.name) for column in pipeline.table.source.columns)
+    select = f"SELECT {columns} FROM shop.`Orders_final` FINAL"
+    pipeline.client.command(
+        f"CREATE OR REPLACE VIEW shop.`Orders` AS {select} UNION ALL {select} WHERE id = 33"
+    )
+    report = pipeline.verify()
+    assert (report.extra, report.extra_rows, report.target_rows) == (
+        [{"id": "33", "region": "r0"}],
+        1,
+        3001,
+    )
+
+
+def test_a_column_the_target_lacks_is_a_schema_difference(pipeline: Pipeline) -> None:
+    pipeline.sql.execute('ALTER TABLE shop."Orders" ADD COLUMN extra integer')
+    pipeline.sql.execute('ALTER TABLE shop."Orders" ALTER paid TYPE integer USING paid::integer')
+    report = pipeline.verify()
+    assert not report.equal
+    found = {item.column: (item.target, item.expected) for item in report.schema_differences}
+    assert found["extra"] == (None, "Int32")
+    assert found["paid"] == ("Nullable(Bool)", "Int32")
+
+
+def test_a_target_that_is_behind_says_so(pipeline: Pipeline) -> None:
+    report = pipeline.verify(caught_up=lambda _lsn, _deadline: {"shop.Orders": "at 5 of 9"})
+    assert not report.equal
+    assert report.problem == "not caught up: at 5 of 9"
+    assert report.missing_rows == 0
+
+
+def test_a_table_one_side_lacks_is_a_problem_and_not_an_error(pipeline: Pipeline) -> None:
+    pipeline.client.command("DROP VIEW shop.`Orders`")
+    assert "ClickHouse has no shop.Orders" in (pipeline.verify().problem or "")
+    pipeline.sql.execute('DROP TABLE shop."Orders"')
+    assert "no table shop.Orders" in (pipeline.verify().problem or "")
