@@ -1,9 +1,9 @@
 """The ClickHouse objects of a captured table, in the order they are made.
 
-    X_queue → X_mv → X_parsed ─┬→ X_history_mv   → X_history
-    (Kafka)          (Null)    ├→ X_final_mv     → X_final ← X (view: the current rows)
-                               ├→ X_dead_mv      → cdc.dead_letters
-                               └→ X_truncates_mv → cdc.truncates
+X_queue → X_mv → X_parsed ─┬→ X_history_mv   → X_history
+(Kafka)          (Null)    ├→ X_final_mv     → X_final ← X (view: the current rows)
+                           ├→ X_dead_mv      → cdc.dead_letters
+                           └→ X_truncates_mv → cdc.truncates
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from string import Template
 from typing import Literal
 
-from catalog.model import CaptureOptions, CapturedTable, CatalogError, Column, SourceTable
+from catalog.model import CapturedTable, CaptureOptions, CatalogError, Column, SourceTable
 from catalog.names import ch_ident, ch_qualified, ch_string
 from catalog.types import TypeMapping, UnsupportedType, mapping
 
@@ -46,8 +46,9 @@ _PARSED: tuple[tuple[str, str], ...] = (
     ("_txid", "UInt64"),
     ("_version", "UInt64"),
     ("_deleted", "UInt8"),
+    ("_dated", "UInt8"),
     ("_applied", "UInt8"),
-    ("_error", "String"),
+    ("_suspect", "UInt8"),
     ("_replayed", "UInt8"),
     ("_topic", "LowCardinality(String)"),
     ("_partition", "UInt64"),
@@ -56,8 +57,8 @@ _PARSED: tuple[tuple[str, str], ...] = (
 )
 # Names that parse.sql works with; ClickHouse would take a source column of that name for them.
 _INTERNAL = (
-    "_head _image _keys _values _op _expected _dated _unreadable _fault _source_ms "
-    "_raw_message _timestamp _timestamp_ms _key _headers"
+    "_head _image _keys _values _expected _source_ms "
+    "_raw_message _error _timestamp _timestamp_ms _key _headers"
 )
 RESERVED = frozenset([name for name, _ in (*_META, *_PARSED)] + _INTERNAL.split())
 
@@ -162,10 +163,16 @@ def table_objects(
     types = _types(source)
     names = {suffix: captured.target + suffix for suffix, _ in _SUFFIXES}
     stored = (
-        *((c.name, f"{_stored_type(c, types)} CODEC({types[c.name].codec})") for c in source.columns),
+        *(
+            (c.name, f"{_stored_type(c, types)} CODEC({types[c.name].codec})")
+            for c in source.columns
+        ),
         *_META,
     )
-    parsed = (*((c.name, f"Nullable({types[c.name].clickhouse})") for c in source.columns), *_PARSED)
+    parsed = (
+        *((c.name, f"Nullable({types[c.name].clickhouse})") for c in source.columns),
+        *_PARSED,
+    )
     order = options.order_by or source.key
     partition = f"PARTITION BY {options.partition_by}" if options.partition_by else ""
     from_parsed = {
@@ -202,7 +209,9 @@ def table_objects(
         _table(names["_final"], stored, _sql("final", order=_list(order), partition=partition)),
         _feed(names["_history_mv"], names["_history"], rows),
         _feed(names["_final_mv"], names["_final"], rows),
-        _feed(names["_dead_mv"], "cdc.dead_letters", _sql("dead_mv", **from_parsed)),
+        _feed(
+            names["_dead_mv"], "cdc.dead_letters", _dead_letters(source, options, names["_parsed"])
+        ),
         _feed(names["_truncates_mv"], "cdc.truncates", _sql("truncates_mv", **from_parsed)),
         SqlObject(
             name=names[""],
@@ -280,37 +289,72 @@ def _types(source: SourceTable) -> dict[str, TypeMapping]:
 
 
 def _parse(source: SourceTable, options: CaptureOptions, slot_lsn: int, messages: str) -> str:
-    types = _types(source)
-    carried = [column for column in source.columns if column.generated is None]
-    raws = {column.name: f"_values[{i}]" for i, column in enumerate(carried, start=1)}
-    columns, bad = [], {}
-    for column in source.columns:
-        ident = ch_ident(column.name)
-        if column.name in raws:
-            raw = raws[column.name]
-            value = types[column.name].decode(raw)
-            shown = f"ifNull(concat('=', substring({raw}, 1, 60)), ' is null')"
-        else:
-            raw = _generated(options.generated[column.name], carried, types)
-            value = _narrowed(types[column.name], raw)
-            shown = "' can''t be computed'"
-        columns.append(f"    {value} AS {ident},")
-        absent = f"isNull({ident})" + (f" AND isNotNull({raw})" if column.nullable else "")
-        bad[column.name] = (f"({absent})", shown)
+    columns = _decoded(source, options)
     return _sql(
         "parse",
         outputs=_list(_parsed_names(source)),
-        columns="\n".join(columns),
-        unreadable=" OR ".join(condition for condition, _ in bad.values()),
-        reasons=",\n".join(
-            f"            if({condition}, concat({ch_string(name)}, {shown}), '')"
-            for name, (condition, shown) in bad.items()
-        ),
-        required=_array(column.name for column in carried),
-        known=_array(column.name for column in source.columns),
+        columns="\n".join(f"        {c.value} AS {ch_ident(c.name)}," for c in columns),
+        unreadable=" OR ".join(f"({c.unreadable})" for c in columns),
+        required=_required(source),
+        known=_known(source),
         slot_lsn=str(slot_lsn),
-        source=messages,
+        image=_sql("image", required=_required(source), source=messages),
     )
+
+
+def _dead_letters(source: SourceTable, options: CaptureOptions, parsed: str) -> str:
+    refused = f"            SELECT * FROM {ch_qualified(parsed)} WHERE _suspect OR _replayed"
+    return _sql(
+        "dead_mv",
+        reasons=",\n".join(
+            f"            if({c.unreadable}, concat({ch_string(c.name)}, {c.shown}), '')"
+            for c in _decoded(source, options)
+        ),
+        required=_required(source),
+        known=_known(source),
+        source_name=ch_string(source.qualified),
+        image=_sql("image", required=_required(source), source=refused),
+    )
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    """SQL of one column: its value, when that is unreadable, and what a reason shows then."""
+
+    name: str
+    value: str
+    unreadable: str
+    shown: str
+
+
+def _decoded(source: SourceTable, options: CaptureOptions) -> list[_Decoded]:
+    types = _types(source)
+    carried = [column for column in source.columns if column.generated is None]
+    position = {column.name: i for i, column in enumerate(carried, start=1)}
+    decoded = []
+    for column in source.columns:
+        made = types[column.name]
+        if column.name in position:
+            raw = f"_values[{position[column.name]}]"
+            value = made.decode(raw)
+            shown = f"ifNull(concat('=', substring({raw}, 1, 60)), ' is null')"
+        else:
+            raw = _generated(options.generated[column.name], carried, types)
+            value = made.narrow(raw)
+            shown = "' can''t be computed'"
+        unreadable = f"isNull({ch_ident(column.name)})"
+        if column.nullable:
+            unreadable += f" AND isNotNull({raw})"
+        decoded.append(_Decoded(column.name, value, unreadable, shown))
+    return decoded
+
+
+def _required(source: SourceTable) -> str:
+    return _array([column.name for column in source.columns if column.generated is None])
+
+
+def _known(source: SourceTable) -> str:
+    return _array([column.name for column in source.columns])
 
 
 def _parsed_names(source: SourceTable) -> list[str]:
@@ -333,10 +377,6 @@ def _generated(expression: str, carried: list[Column], types: dict[str, TypeMapp
     return f"arrayMap(({names}) -> ({expression}), {arrays})[1]"
 
 
-def _narrowed(made: TypeMapping, sql: str) -> str:
-    return made.narrow(sql)
-
-
 def _stored_type(column: Column, types: dict[str, TypeMapping]) -> str:
     kind = types[column.name].clickhouse
     return f"Nullable({kind})" if column.nullable else kind
@@ -356,8 +396,8 @@ def _list(names: list[str] | tuple[str, ...]) -> str:
     return ", ".join(map(ch_ident, names))
 
 
-def _array(names: object) -> str:
-    return f"[{', '.join(map(ch_string, names))}]"  # type: ignore[call-overload]
+def _array(names: list[str]) -> str:
+    return f"[{', '.join(map(ch_string, names))}]"
 
 
 def _database(name: str) -> SqlObject:

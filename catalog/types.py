@@ -41,10 +41,10 @@ class TypeMapping:
     decode: Sql
     pg_text: Sql
     ch_text: Sql
+    narrow: Sql
+    """From the result of a generated column's expression to `clickhouse`; NULL if out of range."""
     widen: Sql | None = None
     """For arithmetic in generated columns, where ClickHouse throws on overflow."""
-    narrow: Sql | None = None
-    """From the result of a generated column's expression to `clickhouse`; NULL if out of range."""
 
 
 class UnsupportedType(CatalogError):
@@ -186,8 +186,7 @@ def _date() -> TypeMapping:
         codec="Delta, ZSTD(1)",
         decode=decode,
         pg_text=lambda col: (
-            f"CASE WHEN isfinite({col}) THEN ({col} - date '1970-01-01')::text "
-            f"ELSE {col}::text END"
+            f"CASE WHEN isfinite({col}) THEN ({col} - date '1970-01-01')::text ELSE {col}::text END"
         ),
         ch_text=lambda col: f"toString(toInt32({col}))",
         narrow=lambda sql: f"accurateCastOrNull({sql}, 'Date32')",

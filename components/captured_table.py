@@ -7,8 +7,8 @@ from typing import Any
 
 import pulumi
 
-from catalog.model import CaptureOptions, capture
 from catalog.model import CapturedTable as Captured
+from catalog.model import CaptureOptions, capture
 from catalog.model import SourceTable as Described
 from catalog.names import topic_name
 from catalog.objects import KafkaSettings, table_objects

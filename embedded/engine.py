@@ -6,9 +6,8 @@ import json
 import logging
 import re
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,12 +16,11 @@ import chdb.state  # type: ignore[import-untyped]
 
 from embedded import formats
 from embedded.auth import User
-from embedded.errors import ClickHouseError, bad_argument, from_engine, readonly
+from embedded.errors import ClickHouseError, bad_argument, from_engine
 
 log = logging.getLogger("embedded.engine")
 
 _SETTING = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
-_PIECE = 1 << 20
 
 
 def quote(text: str) -> str:
@@ -138,8 +136,12 @@ class Connection:
 
     def whole(
         self, sql: str, output_format: str, params: Mapping[str, str], summary: Summary
-    ) -> Iterator[bytes]:
-        """Run any statement; its output, in pieces, once it is complete."""
+    ) -> bytes:
+        """Run any statement; all of its output.
+
+        Raises:
+            ClickHouseError: the engine's own.
+        """
         started = time.monotonic_ns()
         body, result = self._query(sql, output_format, params)
         summary.read_rows = int(result.storage_rows_read())
@@ -147,9 +149,7 @@ class Connection:
         summary.result_rows = int(result.rows_read())
         summary.result_bytes = len(body)
         summary.elapsed_ns = time.monotonic_ns() - started
-        del result
-        view = memoryview(body)
-        return (bytes(view[at : at + _PIECE]) for at in range(0, len(body), _PIECE))
+        return body
 
     def stream(
         self, sql: str, output_format: str, params: Mapping[str, str], summary: Summary
@@ -184,7 +184,7 @@ class Connection:
                 blocks.close()
         if first and formats.has_header(output_format):
             # The engine's stream gives nothing at all for no rows.
-            yield from self.whole(sql, output_format, params, summary)
+            yield self.whole(sql, output_format, params, summary)
 
     def close(self) -> None:
         """End the session."""
@@ -218,27 +218,15 @@ class Engine:
         except Exception as error:
             raise from_engine(error) from error
 
-    @contextmanager
-    def session(
-        self, user: User, settings: Mapping[str, str], query_id: str
-    ) -> Iterator[Connection]:
-        """A session of one user for one request.
-
-        Args:
-            user: whom to act as.
-            settings: the request's settings.
-            query_id: the request's id, by which `cancel` finds its query.
-
-        Raises:
-            ClickHouseError: a setting is unknown, or not this user's to change.
-        """
+    def connect_as(self, user: User) -> Connection:
+        """A new session of a user."""
         connection = self.connect()
         try:
             connection.become(user)
-            prepare(connection, user, settings, query_id)
-            yield connection
-        finally:
+        except ClickHouseError:
             connection.close()
+            raise
+        return connection
 
     def cancel(self, query_id: str) -> None:
         """Stop the query of a request, if it still runs."""
@@ -272,23 +260,3 @@ class Engine:
             log.error("could not detach a Kafka table", extra={"table": table, "error": str(error)})
         finally:
             connection.close()
-
-
-def prepare(connection: Connection, user: User, settings: Mapping[str, str], query_id: str) -> None:
-    """Set a request's settings within what its user may change.
-
-    Args:
-        connection: already this user's.
-        user: whose rules count.
-        settings: as the request gives them.
-        query_id: kept as log_comment: the engine makes its own ids and takes none.
-
-    Raises:
-        ClickHouseError: READONLY, or the engine's own.
-    """
-    if user.read_only:
-        for name in settings.keys() - user.changeable:
-            raise readonly(f"Cannot modify '{name}' setting in readonly mode")
-    connection.apply({"log_comment": query_id, **settings})
-    if user.read_only:
-        connection.run("SET readonly = 1")

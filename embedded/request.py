@@ -100,6 +100,18 @@ class Request:
         }
 
     @property
+    def revision(self) -> int:
+        """The protocol revision Native is wanted in; 0 as the engine writes it.
+
+        Raises:
+            ClickHouseError: not a number.
+        """
+        asked = self.params.get("client_protocol_version") or "0"
+        if not asked.isdecimal():
+            raise bad_argument(f"client_protocol_version is not a number: {asked!r}")
+        return int(asked)
+
+    @property
     def query_params(self) -> dict[str, str]:
         """Values for `{name:Type}` in the statement."""
         return {

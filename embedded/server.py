@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import secrets
 import select
 import socket
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 from cheroot.wsgi import Gateway_10
 from cheroot.wsgi import Server as WsgiServer
 
-from embedded import formats, sql
+from embedded import formats, native, sql
 from embedded.auth import User, Users
 from embedded.compression import choose, compress
-from embedded.engine import Connection, Engine, Summary, prepare, quote, quote_name
+from embedded.engine import Connection, Engine, Summary, quote, quote_name
 from embedded.errors import ClickHouseError, readonly
 from embedded.request import MAX_STATEMENT, Query, Request
 from embedded.sessions import Sessions
@@ -29,9 +30,10 @@ from embedded.spool import Spool
 
 log = logging.getLogger("embedded.server")
 
-_STREAMED = ("SELECT", "WITH", "(")
 _POLLRDHUP = 0x2000  # the peer has closed; select has no name for it on every platform
 _CHECK_EVERY = 0.5
+# Where an error begins to quote the statement or its data, which may hold a password.
+_QUOTES = re.compile(r"""['"`(\n]|\bIn scope\b""")
 _UNKNOWN_PATH = """There is no handle {path}
 
 Use / or /ping for health checks.
@@ -49,12 +51,26 @@ class BrokenStreamError(Exception):
 
 @dataclass
 class _Answer:
-    """A query's result: its bytes, whether they are all here already, and what is known of it."""
+    """A query's result: the bytes that are here, what is still to come, and what is known of it."""
 
     output_format: str
     summary: Summary
-    body: Iterator[bytes]
-    complete: bool = True
+    pieces: list[bytes]
+    rest: Iterator[bytes] | None = None
+
+
+class _Body:
+    """A response's bytes; closing it, as WSGI servers always do, ends the query behind them."""
+
+    def __init__(self, chunks: Iterator[bytes], held: ExitStack) -> None:
+        self._chunks = chunks
+        self._held = held
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._chunks
+
+    def close(self) -> None:
+        self._held.close()
 
 
 class Watch:
@@ -75,7 +91,14 @@ class Watch:
 
     @contextmanager
     def over(self, query_id: str, client: socket.socket) -> Iterator[None]:
-        """Watch one query while the context lasts."""
+        """Watch one query while the context lasts.
+
+        Raises:
+            ClickHouseError: a query with this id runs already.
+        """
+        if query_id in self._running:
+            name = "QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING"
+            raise ClickHouseError(216, name, f"Query with id = {query_id} is already running.")
         self._running[query_id] = client
         try:
             yield
@@ -98,7 +121,7 @@ class Watch:
                         self._running.pop(query_id, None)
                         self._engine.cancel(query_id)
                         log.info("client gone, query cancelled", extra={"query_id": query_id})
-            except (ClickHouseError, OSError) as error:
+            except (ClickHouseError, OSError, ValueError) as error:
                 log.error("watch failed once", extra={"error": str(error)})
 
 
@@ -200,30 +223,32 @@ class Application:
             )
         with ExitStack() as held:
             connection = held.enter_context(self._connection(request, user))
+            _prepare(connection, request, user)
             if sql.is_read(query.statement):
                 held.enter_context(self._watch.over(request.query_id, request.socket))
-            answer = self._execute(connection, request, query, user)
+            answer = self._execute(connection, request, query, user, held)
             tag = secrets.token_hex(8)
             start("200 OK", self._headers(request, answer, tag))
-            return self._send(request, answer, tag, held.pop_all())
+            body = chain(answer.pieces, self._marked(request, answer.rest or iter(()), tag))
+            encoding = _encoding(request)
+            return _Body(compress(body, encoding) if encoding else body, held.pop_all())
 
     def _connection(self, request: Request, user: User) -> AbstractContextManager[Connection]:
         session_id = request.params.get("session_id")
         # A read-only user has nothing a session could keep, and its settings can't be changed back.
-        if session_id and not user.read_only:
-            return self._in_session(request, user, session_id)
-        return self._engine.session(user, request.settings, request.query_id)
-
-    @contextmanager
-    def _in_session(self, request: Request, user: User, session_id: str) -> Iterator[Connection]:
+        if not session_id or user.read_only:
+            return closing(self._engine.connect_as(user))
         timeout = request.params.get("session_timeout", "")
         must_exist = request.flag("session_check")
-        with self._sessions.use(user, session_id, timeout, must_exist=must_exist) as connection:
-            prepare(connection, user, request.settings, request.query_id)
-            yield connection
+        return self._sessions.use(user, session_id, timeout, must_exist=must_exist)
 
     def _execute(
-        self, connection: Connection, request: Request, query: Query, user: User
+        self,
+        connection: Connection,
+        request: Request,
+        query: Query,
+        user: User,
+        held: ExitStack,
     ) -> _Answer:
         statement = query.statement
         if user.read_only or sql.needs_rendering(statement, query.sql):
@@ -233,28 +258,23 @@ class Application:
             connection.run(f"USE {quote_name(request.database)}")
         output_format = statement.output_format or request.default_format
         if statement.data_at is not None and not (statement.values and request.query_params):
-            return _Answer(output_format, self._insert(connection, query), iter(()))
+            return _Answer(output_format, self._insert(connection, query), [])
         text, params = query.sql, request.query_params
         if statement.data_at is not None:
             # Values read from a file can't refer to query parameters; in the statement they can.
             text += _read_all(query.data)
         summary = Summary()
-        streamed = (
-            statement.kind in _STREAMED
-            and not statement.writes
-            and not statement.has_totals
-            and not request.flag("wait_end_of_query")
-            and not request.flag("extremes")
-            and "output_format_json_array_of_rows" not in query.sql
-            and "output_format_json_array_of_rows" not in request.params
-            and formats.header_length(output_format) is not None
-        )
-        if not streamed:
-            whole = connection.whole(text, output_format, params, summary)
-            return _Answer(output_format, summary, whole)
-        return _begin(
-            connection.stream(text, output_format, params, summary), output_format, summary
-        )
+        flagged = output_format.lower() == "native" and request.revision >= native.FLAGGED_SINCE
+        if not _can_stream(request, query, output_format):
+            body = connection.whole(text, output_format, params, summary)
+            return _Answer(output_format, summary, [native.revise(body) if flagged else body])
+        stream = connection.stream(text, output_format, params, summary)
+        # Closed before its connection is, however the response ends.
+        held.callback(stream.close)
+        chunks = native.revised(stream) if flagged else stream
+        # Two pieces ahead, an early error is still an error and a short result complete.
+        begun = list(islice(chunks, 2))
+        return _Answer(output_format, summary, begun, chunks if len(begun) == 2 else None)
 
     def _insert(self, connection: Connection, query: Query) -> Summary:
         clause = "FORMAT Values" if query.statement.values else query.sql[query.clause_at :]
@@ -271,22 +291,14 @@ class Application:
             ("X-ClickHouse-Summary", json.dumps(summary)),
             *self._common,
         ]
-        if not answer.complete:
+        if answer.rest is not None:
             headers.append(("X-ClickHouse-Exception-Tag", tag))
         encoding = _encoding(request)
         if encoding:
             headers.append(("Content-Encoding", encoding))
-        elif answer.complete:
-            headers.append(("Content-Length", str(answer.summary.result_bytes)))
+        elif answer.rest is None:
+            headers.append(("Content-Length", str(sum(map(len, answer.pieces)))))
         return headers
-
-    def _send(
-        self, request: Request, answer: _Answer, tag: str, held: ExitStack
-    ) -> Generator[bytes]:
-        body = self._marked(request, answer.body, tag)
-        encoding = _encoding(request)
-        with held:
-            yield from compress(body, encoding) if encoding else body
 
     def _marked(self, request: Request, body: Iterator[bytes], tag: str) -> Iterator[bytes]:
         """Say in the stream itself that it broke, as ClickHouse does since 25.11, then break it."""
@@ -303,20 +315,48 @@ class Application:
             raise BrokenStreamError(error.message) from error
 
 
+def _can_stream(request: Request, query: Query, output_format: str) -> bool:
+    statement = query.statement
+    array = "output_format_json_array_of_rows"
+    return (
+        statement.kind in ("SELECT", "WITH", "(")
+        and not statement.writes
+        and not statement.has_totals
+        and not request.flag("wait_end_of_query")
+        and not request.flag("extremes")
+        and array not in query.sql
+        and array not in request.params
+        and formats.header_length(output_format) is not None
+    )
+
+
+def _prepare(connection: Connection, request: Request, user: User) -> None:
+    """Set a request's settings within what its user may change.
+
+    Raises:
+        ClickHouseError: READONLY, or the engine's own.
+    """
+    settings = request.settings
+    if user.read_only:
+        for name in settings.keys() - user.changeable:
+            raise readonly(f"Cannot modify '{name}' setting in readonly mode")
+    # The engine makes its own query ids and takes none; this is how a query is found again.
+    settings = {"log_comment": request.query_id, **settings}
+    if request.revision >= native.FLAGGED_SINCE:
+        settings["output_format_native_write_json_as_string"] = "1"
+    connection.apply(settings)
+    if user.read_only:
+        connection.run("SET readonly = 1")
+
+
 def _status_line(status: int) -> str:
     return f"{status} {HTTPStatus(status).phrase}"
 
 
 def _log_failure(request: Request, error: ClickHouseError) -> None:
-    # The first line only: the rest can carry the rows themselves.
-    reason = error.message.partition("\n")[0][:500]
-    fields = {
-        "query_id": request.query_id,
-        "code": error.code,
-        "name_": error.name,
-        "error": reason,
-    }
-    log.warning("query failed", extra=fields)
+    reason = _QUOTES.split(error.message, maxsplit=1)[0].strip()
+    fields = {"query_id": request.query_id, "code": error.code, "error_name": error.name}
+    log.warning("query failed", extra={**fields, "error": reason})
 
 
 def _encoding(request: Request) -> str | None:
@@ -333,25 +373,6 @@ def _read_all(data: Iterator[bytes]) -> str:
             message = "VALUES with query parameters is too long; use a FORMAT"
             raise ClickHouseError(349, "QUERY_IS_TOO_LARGE", message)
     return text.decode()
-
-
-def _begin(stream: Generator[bytes], output_format: str, summary: Summary) -> _Answer:
-    """Start a stream so far that an early error is still an error, and a short result complete."""
-    first = next(stream, None)
-    if first is None:
-        return _Answer(output_format, summary, iter(()))
-    second = next(stream, None)
-    if second is None:
-        return _Answer(output_format, summary, iter([first]))
-    return _Answer(output_format, summary, _continued([first, second], stream), complete=False)
-
-
-def _continued(begun: list[bytes], stream: Generator[bytes]) -> Generator[bytes]:
-    try:
-        yield from chain(begun, stream)
-    finally:
-        # Closing cancels the query; a chain alone would leave that to the garbage collector.
-        stream.close()
 
 
 class _Gateway(Gateway_10):

@@ -74,9 +74,7 @@ class Sessions:
                         f"Too many sessions ({MAX_SESSIONS}); close some or lower session_timeout"
                     )
                     raise ClickHouseError(202, "TOO_MANY_SIMULTANEOUS_QUERIES", message)
-                connection = self._engine.connect()
-                connection.become(user)
-                session = _Session(connection, timeout, 0, busy=False)
+                session = _Session(self._engine.connect_as(user), timeout, 0, busy=False)
                 self._open[user.name, session_id] = session
             if session.busy:
                 message = f"Session {session_id} is locked by a concurrent client"

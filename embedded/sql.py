@@ -38,7 +38,8 @@ _READS_FILE = re.compile(
     r"\b(file|catboostEvaluate)`?\s*\(|\bAPPLY[\s(]+`?(file|catboostEvaluate)\b"
 )
 _DESCRIBES_FUNCTION = re.compile(r"\bDESC(?:RIBE)?(?: TABLE)? (?!TABLE )(?:`[^`]*`|\w+)\s*\(")
-_STRING = re.compile(r"'(?:[^'\\]|\\.)*'", re.DOTALL)
+_QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|`(?:[^`\\]|\\.)*`", re.DOTALL)
+_PLAIN_NAME = re.compile(r"`\w+`")
 
 
 class _Word(NamedTuple):
@@ -159,6 +160,11 @@ def needs_rendering(statement: Statement, text: str) -> bool:
     return statement.kind not in _STATEMENTS or _FILE_WORDS.search(text) is not None
 
 
+def _without_content(quoted: re.Match[str]) -> str:
+    # Names are matched too, because a quote inside one would otherwise open a string.
+    return quoted[0] if _PLAIN_NAME.fullmatch(quoted[0]) else "''"
+
+
 def refuse_unsafe(statement: Statement, canonical: str, *, read_only: bool) -> None:
     """Refuse what the engine would do without asking for a grant.
 
@@ -171,7 +177,7 @@ def refuse_unsafe(statement: Statement, canonical: str, *, read_only: bool) -> N
         ClickHouseError: it names a local file, is no statement, or a read-only user's statement
             writes or reads files.
     """
-    bare = _STRING.sub("''", canonical)
+    bare = _QUOTED.sub(_without_content, canonical)
     if _LOCAL_FILE.search(bare):
         message = "INTO OUTFILE and FROM INFILE are not allowed over HTTP"
         raise ClickHouseError(348, "INTO_OUTFILE_NOT_ALLOWED", message)

@@ -39,6 +39,7 @@ from ops.parts_report import terminal
 from ops.progress import Progress
 from ops.stack import Deployed, StackError, WrongUse, must_be_known
 from ops.verify import VerificationError
+from ops.verify_model import TableReport
 
 app = typer.Typer(
     help="Change data capture from Postgres to ClickHouse, and the proof that it is right.",
@@ -298,7 +299,7 @@ def _fill(deployed: Deployed) -> None:
 
 def _proven(
     deployed: Deployed, names: list[str], max_keys: int, wait_seconds: float, quiet: bool = False
-) -> list[parity.TableReport]:
+) -> list[TableReport]:
     with _bar(quiet) as progress:
         return parity.prove(
             deployed, names, progress=progress, max_keys=max_keys, wait_seconds=wait_seconds

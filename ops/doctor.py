@@ -11,10 +11,18 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+from rich.table import Table
 
 from . import engine, parts, places
 
-DISK = 4 * 10**9  # bytes: parts 0.3 GB, the build of an engine 2.5 GB, data
+if TYPE_CHECKING:
+    from rich.console import Console
+
+DISK = 4 * 10**9  # bytes: parts 0.3 GB, the rest for data
+BUILD = 4 * 10**9  # bytes: what Go keeps when the engine has to be built, in its own caches
 MEMORY = 3 * 10**9  # bytes: the stack takes 2 GB, linking the engine 1 GB
 FETCH = "`./cdc doctor --fix` or `./cdc up` fetches it"
 
@@ -23,7 +31,7 @@ FETCH = "`./cdc doctor --fix` or `./cdc up` fetches it"
 class Check:
     """One line of the doctor's report.
 
-    `optional` ones serve only some stacks; `remedy` is empty where `ok`.
+    What is not `required` serves only some stacks; `remedy` is empty where `ok`.
     """
 
     name: str
@@ -31,13 +39,13 @@ class Check:
     found: str
     needed: str
     remedy: str = ""
-    optional: bool = False
+    required: bool = True
 
 
 def _check(
-    name: str, ok: bool, found: str, needed: str, remedy: str, optional: bool = False
+    name: str, ok: bool, found: str, needed: str, remedy: str, required: bool = True
 ) -> Check:
-    return Check(name, ok, found, needed, "" if ok else remedy, optional)
+    return Check(name, ok, found, needed, "" if ok else remedy, required)
 
 
 def _existing(path: Path) -> Path:
@@ -61,13 +69,13 @@ def _python() -> Check:
     )
 
 
-def _disk(folder: Path, what: str) -> Check:
+def _disk(folder: Path, what: str, needed: int = DISK) -> Check:
     free = shutil.disk_usage(_existing(folder)).free
     return _check(
         f"disk for {what}",
-        free >= DISK,
+        free >= needed,
         f"{free / 1e9:.1f} GB free at {folder}",
-        f"{DISK / 1e9:.1f} GB",
+        f"{needed / 1e9:.1f} GB needed",
         "free some, or set CDC_CACHE and CDC_HOME to folders on a larger disk",
     )
 
@@ -86,7 +94,7 @@ def _memory() -> Check:
         "memory",
         available >= MEMORY,
         f"{available / 1e9:.1f} GB available",
-        f"{MEMORY / 1e9:.1f} GB",
+        f"{MEMORY / 1e9:.1f} GB needed",
         "stop something large first",
     )
 
@@ -137,9 +145,9 @@ def _engine() -> Check:
     return _check("pulumi engine", True, found, "3.232 to below 4", "")
 
 
-def _tool(name: str, serves: str, remedy: str, optional: bool) -> Check:
+def _tool(name: str, serves: str, remedy: str, required: bool) -> Check:
     found = shutil.which(name)
-    return _check(name, bool(found), found or "not on PATH", serves, remedy, optional)
+    return _check(name, bool(found), found or "not on PATH", serves, remedy, required)
 
 
 def _answers(name: str, command: list[str], serves: str) -> Check:
@@ -147,36 +155,50 @@ def _answers(name: str, command: list[str], serves: str) -> Check:
     found = shutil.which(name)
     if not found:
         remedy = f"install {name} to use it"
-        return _check(name, False, "not on PATH", serves, remedy, optional=True)
+        return _check(name, False, "not on PATH", serves, remedy, required=False)
     try:
         run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
         ok, last = run.returncode == 0, (run.stderr.strip().splitlines() or ["no message"])[-1]
     except subprocess.TimeoutExpired:
         ok, last = False, "no answer within 10 s"
     state = found if ok else f"{found}, but: {last}"
-    return _check(name, ok, state, serves, "start it, or see to your rights on it", optional=True)
+    return _check(name, ok, state, serves, "start it, or see to your rights on it", required=False)
 
 
 def checks(stack: str = "local") -> list[Check]:
     """Everything looked at, in the order to put it right; changes nothing, a second or two."""
     cache, home = places.cache(), places.home(stack)
     root_tools = [("setpriv", "running Postgres as `nobody`", "apt install util-linux")]
+    present = _engine()
     wanted: list[Callable[[], Check]] = [
         _platform,
         _python,
         lambda: _folder("cache", cache, "CDC_CACHE"),
         lambda: _folder("data", home, "CDC_HOME"),
-        lambda: _disk(cache, "the cache"),
+        lambda: _disk(cache, "the cache", DISK if present.ok else DISK + BUILD),
         lambda: _disk(home, "the data"),
         _memory,
     ]
     found = [look() for look in wanted]
     if places.is_root():
-        found += [_tool(*tool, optional=False) for tool in root_tools]
-    found += [*_parts(), _engine()]
-    found.append(_tool("git", "updates of the checkout", "apt install git", optional=True))
+        found += [_tool(*tool, required=True) for tool in root_tools]
+    found += [*_parts(), present]
+    found.append(_tool("git", "updates of the checkout", "apt install git", required=False))
     version = ["docker", "version", "--format", "{{.Server.Version}}"]
     found.append(_answers("docker", version, "stack dev"))
     ready = ["kubectl", "get", "--raw=/readyz", "--request-timeout=5s"]
     found.append(_answers("kubectl", ready, "stack prod"))
     return found
+
+
+def render(found: list[Check], console: Console) -> None:
+    """Print a line for each check, and what to do below those that fail."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for each in found:
+        mark = "[green]ok[/]" if each.ok else "[red]lacks[/]" if each.required else "[dim]–[/]"
+        state = escape(each.found)
+        if not each.ok:
+            state += escape(f" (for {each.needed})" if not each.required else f", {each.needed}")
+            state += f"\n[yellow]{escape(each.remedy)}[/]"
+        table.add_row(mark, each.name, state)
+    console.print(table)

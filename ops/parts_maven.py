@@ -219,3 +219,14 @@ def relock(part: str, without: list[Artifact] | None = None) -> list[Artifact]:
     ]
     lock_file(part).write_bytes(tomli_w.dumps({"dependencies": entries}).encode())
     return found
+
+
+def relock_all() -> None:
+    """Write the locks of all parts anew from their `jgo.toml`."""
+    kafka = relock("kafka")
+    relock("debezium", without=kafka)
+    relock("postgres")
+
+
+if __name__ == "__main__":
+    relock_all()

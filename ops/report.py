@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
 from typing import Any, Protocol
 
 from pydantic import BaseModel
@@ -79,7 +80,9 @@ def render(report: Report, console: Console) -> None:
     table = Table(title=Text(report.title), title_justify="left")
     for place, name in enumerate(report.columns):
         text = any(isinstance(row[place], str) for row in report.rows)
-        table.add_column(name.replace("_", " "), justify="left" if text else "right")
+        table.add_column(
+            name.replace("_", " "), justify="left" if text else "right", overflow="fold"
+        )
     for row in report.rows:
         # Text, because data that holds [brackets] must not be read as markup.
         table.add_row(*(Text("" if value is None else _shown(value)) for value in row))
@@ -87,4 +90,6 @@ def render(report: Report, console: Console) -> None:
 
 
 def _shown(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.strftime("%Y-%m-%d %H:%M:%S")
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

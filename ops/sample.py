@@ -256,7 +256,7 @@ def _stock(rng: random.Random, now: datetime, products: int) -> Iterator[Sequenc
         # Two of the three warehouses, so that stock has somewhere to be moved to.
         for warehouse in sorted(rng.sample(WAREHOUSES, 2)):
             counted = now - timedelta(days=rng.randint(1, 90))
-            yield product, warehouse, rng.randint(50, 5_000), 40, counted.date(), counted
+            yield product, warehouse, rng.randint(0, 5_000), 200, counted.date(), counted
 
 
 def _orders(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ from pulumi.dynamic import CreateResult, ReadResult, Resource, UpdateResult
 from providers.base import Props, Provider, ProviderError, own, until
 
 TIMEOUT = 30.0  # seconds for one REST request; a validation connects to the database
+STEADY = 2.0  # seconds of running after which a connector counts as working
 SETTLE = 120.0  # seconds until a connector's tasks must run, a rebalance included
 
 
@@ -102,6 +104,8 @@ class _Api:
     def __init__(self, props: Mapping[str, Any]) -> None:
         self.name: str = props["connector"]
         self.url: str = props["url"]
+        self._restarted = False
+        self._since = time.monotonic()
 
     def send(self, method: str, path: str, body: Any = None) -> requests.Response:
         """Sends a request; tries again while the group rebalances (409) or the worker starts."""
@@ -155,22 +159,26 @@ class _Api:
         return all(part["state"] == "RUNNING" for part in (status["connector"], *status["tasks"]))
 
     def settled(self) -> bool:
-        """True once all runs. A failed task is restarted once; failing again is the answer."""
+        """True once all has been running for STEADY seconds: a task says so before it has tried.
+
+        A failed task is restarted once; failing again is the answer.
+        """
         status = self.status()
         if status is None:
             return False
         failed = [p for p in (status["connector"], *status["tasks"]) if p["state"] == "FAILED"]
-        if failed and not self._restart(failed):
+        if failed and not self._restart():
             raise ProviderError(
                 f"connector {self.name} failed: {_cause(failed[0].get('trace', ''))}"
             )
-        return self.running()
+        if not self.running():
+            self._since = time.monotonic()
+        return time.monotonic() - self._since >= STEADY
 
-    def _restart(self, failed: list[dict[str, Any]]) -> bool:
-        if getattr(self, "_restarted", False):
+    def _restart(self) -> bool:
+        if self._restarted:
             return False
         self._restarted = True
-        del failed
         self.send("POST", "/restart?includeTasks=true&onlyFailed=true")
         return True
 

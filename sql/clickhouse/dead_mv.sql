@@ -1,12 +1,30 @@
--- A replayed message that is in order now takes its letter back (_deleted = 1).
+-- The messages that are not in order, raw and with the reason. A replayed one that is in order now
+-- takes its letter back (_deleted = 1).
 SELECT
     $source_name AS source,
-    _error AS reason,
+    multiIf(
+        NOT _suspect, '',
+        _head.op = '' AND NOT isValidJSON(_message), 'not valid JSON',
+        NOT startsWith(_message, '{'), 'not a JSON object',
+        operation = '', 'no op',
+        operation NOT IN ('c', 'u', 'd', 'r', 't'), concat('unknown op: ', substring(operation, 1, 40)),
+        isNull(_head.source.lsn), 'no source.lsn',
+        NOT _dated, 'no source.ts_ms or ts_ms, or not of the last eight years',
+        empty(_keys), concat('no ', if(operation = 'd', 'before', 'after')),
+        NOT hasAll(_keys, $required), concat('missing field: ', arrayStringConcat(
+            arrayFilter(name -> NOT has(_keys, name), $required), ', ')),
+        NOT _applied, concat('unreadable: ', arrayStringConcat(arrayFilter(text -> text != '', [
+$reasons
+        ]), ', ')),
+        concat('unknown field: ', arrayStringConcat(
+            arrayFilter(name -> NOT has($known, name), _keys), ', '))) AS reason,
     _applied AS applied,
     _topic AS topic,
     _partition AS partition,
     _offset AS offset,
     _message AS message,
-    _error = '' AS _deleted
-FROM $parsed
-WHERE _error != '' OR _replayed
+    NOT _suspect AS _deleted
+FROM
+(
+$image
+)

@@ -4,4 +4,4 @@ SELECT
     _txid AS txid,
     source_ts_ms
 FROM $parsed
-WHERE operation = 't' AND _error = ''
+WHERE operation = 't' AND NOT _suspect

@@ -101,6 +101,11 @@ FILE_READS = [
     "SELECT * FROM loop(file('{path}', 'LineAsString')) LIMIT 1",
     "SELECT * FROM viewIfPermitted(SELECT file('{path}') AS x ELSE null('x String'))",
     "SELECT * FROM viewExplain('EXPLAIN', '', (SELECT file('{path}')))",
+    "SELECT 1 AS `a'`, file('{path}') AS `b'`",
+    "SELECT 1 AS `a\\`'`, file('{path}') AS `b'`",
+    "SELECT 1 AS \"a'\", file('{path}') AS \"b'\"",
+    "SELECT $$'$$, file('{path}'), $$'$$",
+    "SELECT 'it''s \\' --', file('{path}')",
     "SELECT catboostEvaluate('{path}', 1)",
     "INSERT INTO t FROM INFILE '{path}' FORMAT LineAsString",
     "SELECT 1 SETTINGS additional_result_filter = 'throwIf(1, file(\\'{path}\\'))'",
@@ -112,6 +117,19 @@ def test_the_analyst_cannot_read_files(shared: Daemon, secret: Path, sql: str) -
     response = shared.post(sql.format(path=secret), ANALYST)
     assert response.status_code != 200
     assert SECRET not in response.text
+
+
+def test_a_parameter_cannot_name_the_function(shared: Daemon, secret: Path) -> None:
+    for sql in (
+        f"SELECT {{f:Identifier}}('{secret}')",
+        f"SELECT * APPLY {{f:Identifier}} FROM (SELECT '{secret}')",
+        f"SELECT * APPLY({{f:Identifier}}) FROM (SELECT '{secret}')",
+        f"DESCRIBE TABLE {{f:Identifier}}('{secret}', 'CSVWithNames')",
+        f"DESCRIBE {{f:Identifier}}('{secret}', 'CSVWithNames')",
+    ):
+        response = shared.post(sql, ANALYST, param_f="file")
+        assert response.status_code != 200
+        assert SECRET not in response.text
 
 
 def test_files_can_be_read_at_all_so_that_the_refusals_prove_something(

@@ -360,6 +360,17 @@ def test_a_query_can_be_killed(shared: Daemon) -> None:
     assert result[0].headers["X-ClickHouse-Exception-Code"] == "394"
 
 
+def test_two_queries_cannot_share_an_id(shared: Daemon) -> None:
+    slow = threading.Thread(target=shared.post, args=("SELECT sleep(1)",), kwargs={"query_id": "q"})
+    slow.start()
+    for _ in until(5):
+        if running(shared, "q"):
+            break
+    refused = shared.post("SELECT 1", query_id="q")
+    assert refused.headers["X-ClickHouse-Exception-Code"] == "216"
+    slow.join()
+
+
 def test_a_failed_query_is_one_json_line_in_the_log(shared: Daemon) -> None:
     before = len(shared.log)
     shared.ask("SELECT 1", query_id="fine")
@@ -369,6 +380,25 @@ def test_a_failed_query_is_one_json_line_in_the_log(shared: Daemon) -> None:
         if lines:
             break
     assert [(line["query_id"], line["code"]) for line in lines] == [("failed", 47)]
+
+
+def test_a_secret_in_a_failed_statement_is_not_logged(shared: Daemon) -> None:
+    before = len(shared.log)
+    for sql in (
+        "CREATE TABLE x (a Int8) ENGINE = Kafka SETTINGS kafka_sasl_password = 'hunter2' or",
+        "CREATE TABLE x (a Int8) ENGINE = Kafka SETTINGS bad = 1, kafka_sasl_password = 'hunter2'",
+        "SELECT nope, 'hunter2'",
+        "SELECT toInt8('hunter2')",
+        "SELECT throwIf(1, 'x'), 'hunter2'",
+        "INSERT INTO t FORMAT TSV\nhunter2\thunter2\n",
+    ):
+        assert shared.post(sql).status_code != 200
+    for _ in until(5):
+        lines = shared.log[before:]
+        if len(lines) == 6:
+            break
+    assert "hunter2" not in str(lines)
+    assert all(line["error"] for line in lines)
 
 
 def test_small_queries_are_answered_at_once(shared: Daemon) -> None:

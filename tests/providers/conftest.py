@@ -15,13 +15,12 @@ from components.connect import Connect, ConnectArgs
 from components.kafka import Kafka, KafkaArgs
 from components.postgres import Postgres, PostgresArgs
 from components.settings import Ports
-from ops import places
 from platforms.local import LocalPlatform
-from platforms.supervisor import Supervisor
 from providers.database import DatabaseProvider
 from providers.process import ProcessProvider
 from providers.topic import TopicProvider
 from tests.free_ports import free_offset
+from tests.homes import stack_home
 from tests.unit.deployment import Registered, deploy, only
 
 READER_PASSWORD = "readers-secret"
@@ -58,13 +57,9 @@ class Services:
 
 
 @pytest.fixture(scope="session")
-def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+def services() -> Iterator[Services]:
     ports = Ports().moved(free_offset())
-    with pytest.MonkeyPatch.context() as patch:
-        home = tmp_path_factory.mktemp("home")
-        for folder in (home, *home.parents):  # Postgres runs as nobody where the tests run as root
-            if places.is_root() and folder.is_relative_to(home.parents[1]):
-                folder.chmod(0o711)
+    with stack_home() as home, pytest.MonkeyPatch.context() as patch:
         patch.setenv("CDC_HOME", str(home))
         platform = LocalPlatform("test")
 
@@ -84,32 +79,29 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
             name: only(made, "cdc:Process", f"{name}-process")
             for name in ("postgres", "kafka", "connect", "clickhouse")
         }
-        try:
-            for name in ("postgres", "kafka"):
-                ProcessProvider().create(dict(processes[name].inputs))
-            for resource in made:
-                if resource.type == "cdc:Topic":
-                    TopicProvider().create(dict(resource.inputs))
-            for name in ("connect", "clickhouse"):
-                ProcessProvider().create(dict(processes[name].inputs))
-            DatabaseProvider().create(dict(only(made, "cdc:PostgresDatabase").inputs))
-            yield Services(
-                home=platform.home,
-                ports=ports,
-                postgres={
-                    "host": "127.0.0.1",
-                    "port": ports.postgres,
-                    "user": "postgres",
-                    "password": "generated-postgres-password",
-                    "database": "inventory",
-                },
-                clickhouse={
-                    "host": "127.0.0.1",
-                    "port": ports.clickhouse,
-                    "user": "cdc_admin",
-                    "password": "generated-clickhouse-admin-password",
-                },
-                processes=processes,
-            )
-        finally:
-            Supervisor(platform.home).stop()
+        for name in ("postgres", "kafka"):
+            ProcessProvider().create(dict(processes[name].inputs))
+        for resource in made:
+            if resource.type == "cdc:Topic":
+                TopicProvider().create(dict(resource.inputs))
+        for name in ("connect", "clickhouse"):
+            ProcessProvider().create(dict(processes[name].inputs))
+        DatabaseProvider().create(dict(only(made, "cdc:PostgresDatabase").inputs))
+        yield Services(
+            home=platform.home,
+            ports=ports,
+            postgres={
+                "host": "127.0.0.1",
+                "port": ports.postgres,
+                "user": "postgres",
+                "password": "generated-postgres-password",
+                "database": "inventory",
+            },
+            clickhouse={
+                "host": "127.0.0.1",
+                "port": ports.clickhouse,
+                "user": "cdc_admin",
+                "password": "generated-clickhouse-admin-password",
+            },
+            processes=processes,
+        )

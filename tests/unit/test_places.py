@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from ops import doctor, places
 
@@ -88,3 +90,15 @@ def test_the_doctor_names_the_folder_that_stops_nobody(tmp_path: Path) -> None:
 def test_the_doctor_reads_what_the_kernel_calls_available() -> None:
     text = "MemTotal: 16000000 kB\nMemFree: 100 kB\nMemAvailable:    2000000 kB\n"
     assert doctor.available_memory(text) == 2_048_000_000
+
+
+def test_what_is_lacking_comes_with_what_to_do() -> None:
+    console = Console(width=120, record=True, file=io.StringIO())
+    lacking = doctor.Check("kafka", False, "not fetched [x]", "pinned in tools/kafka", "fetch it")
+    doctor.render([doctor.Check("python", True, "3.11.7", "3.11"), lacking], console)
+    lines = [" ".join(line.split()) for line in console.export_text().splitlines()]
+    assert lines == [
+        "ok python 3.11.7",
+        "lacks kafka not fetched [x], pinned in tools/kafka",
+        "fetch it",
+    ]

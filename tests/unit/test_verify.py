@@ -1,0 +1,85 @@
+"""The pure parts of verification; the whole is proven in tests/local/test_verify_truth.py."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ops.position import event_lsn
+from ops.verify import bare, checksum, grouped
+from ops.verify_snapshot import Snapshot
+from ops.verify_sql import bucket_count
+
+NOW = datetime(2024, 5, 1, tzinfo=UTC)
+CYCLE = 1 << 32
+
+
+@given(
+    xmax=st.integers(CYCLE - 1_000, CYCLE + 1_000),
+    running=st.sets(st.integers(1, 900)),
+    back=st.integers(-5_000, 5_000),
+)
+def test_truncated_ids_are_judged_as_whole_ones_are(
+    xmax: int, running: set[int], back: int
+) -> None:
+    # Ids around the place where the lower 32 bits begin again at zero.
+    active = {xmax - age for age in running}
+    text = f"{min(active, default=xmax)}:{xmax}:{','.join(map(str, sorted(active)))}"
+    snapshot = Snapshot.parse(text, lsn=1, taken_at=NOW)
+    txid = xmax - back
+    assert snapshot.sees(txid % CYCLE) == (txid < xmax and txid not in active)
+
+
+@pytest.mark.parametrize("text", ["", "1:2", "a:b:c", "1:2:3,", "1:2:3 4"])
+def test_what_is_no_snapshot_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="not a Postgres snapshot"):
+        Snapshot.parse(text, 1, NOW)
+
+
+def test_a_position_is_written_as_postgres_writes_it() -> None:
+    assert Snapshot.parse("1:1:", (0x16 << 32) + 0xB374, NOW).position == "16/B374"
+
+
+@given(st.integers(0, 10**9))
+def test_buckets_are_a_mask_and_hold_about_two_thousand_rows(rows: int) -> None:
+    buckets = bucket_count(rows)
+    assert buckets & (buckets - 1) == 0
+    assert buckets == 65_536 or rows / buckets <= 2_000
+    assert buckets == 1 or rows / buckets > 999
+
+
+@given(st.dictionaries(st.integers(0, 500), st.integers(1, 900), max_size=60))
+def test_groups_hold_every_bucket_once_within_the_limit(sizes: dict[int, int]) -> None:
+    source = {bucket: (size, 0) for bucket, size in sizes.items() if bucket % 2}
+    target = {bucket: (size, 0) for bucket, size in sizes.items() if not bucket % 2}
+    groups = list(grouped(sizes, source, target, most=1_000))
+    assert [bucket for group in groups for bucket in group] == list(sizes)
+    assert all(
+        len(group) == 1 or sum(sizes[bucket] for bucket in group) <= 1_000 for group in groups
+    )
+
+
+@given(st.integers(), st.integers())
+def test_a_checksum_is_sixteen_digits_whatever_the_sum(first: int, second: int) -> None:
+    assert len(checksum(first)) == 16
+    assert checksum(first + second) == checksum(second + first)
+
+
+def test_nullable_is_no_difference_of_type() -> None:
+    assert bare("Nullable(Decimal(10, 2))") == bare("Decimal(10, 2)") == "Decimal(10, 2)"
+
+
+@pytest.mark.parametrize(
+    ("event", "lsn"),
+    [
+        (b'{"op":"u","source":{"lsn":77}}', 77),
+        (b'{"schema":{},"payload":{"op":"u","source":{"lsn":77}}}', 77),
+        (b'{"op":"m","source":{"lsn":null}}', -1),
+        (b'{"op":"x"}', -1),
+    ],
+)
+def test_an_event_tells_its_position(event: bytes, lsn: int) -> None:
+    assert event_lsn(event) == lsn
