@@ -337,7 +337,7 @@ def _decoded(source: SourceTable, options: CaptureOptions) -> list[_Decoded]:
         if column.name in position:
             raw = f"_values[{position[column.name]}]"
             value = made.decode(raw)
-            shown = f"ifNull(concat('=', substring({raw}, 1, 60)), ' is null')"
+            shown = f"ifNull(concat('=', substringUTF8({raw}, 1, 60)), ' is null')"
         else:
             raw = _generated(options.generated[column.name], carried, types)
             value = made.narrow(raw)

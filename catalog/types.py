@@ -282,7 +282,7 @@ def _float(bits: int) -> TypeMapping:
         ),
         ch_text=lambda col: (
             f"if(isNaN({col}), 'NaN', lower(leftPad(hex(reinterpretAsUInt{bits}"
-            f"({col} + toFloat{bits}(0))), {width}, '0')))"
+            f"(toFloat{bits}({col} + 0))), {width}, '0')))"
         ),
         narrow=lambda sql: f"accurateCastOrNull({sql}, 'Float{bits}')",
     )

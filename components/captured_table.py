@@ -11,7 +11,7 @@ from catalog.model import CapturedTable as Captured
 from catalog.model import CaptureOptions, capture
 from catalog.model import SourceTable as Described
 from catalog.names import topic_name
-from catalog.objects import KafkaSettings, table_objects
+from catalog.objects import KafkaSettings, replay_statement, table_objects
 from components.clickhouse import ClickHouse
 from components.kafka import Kafka
 from components.source import Source
@@ -70,11 +70,18 @@ class CapturedTable(pulumi.ComponentResource):
             made = table_objects(captured(described), options, settings, slot_lsn=int(lsn))
             return as_inputs(made)
 
+        def replay(known: list[str]) -> list[str]:
+            # What a table without a new column had to set aside can be read now.
+            described, lsn = known
+            return [replay_statement(captured(described), options, int(lsn))]
+
         described = args.source_table.described
+        known = pulumi.Output.all(described, source.slot.lsn)
         self.objects = Objects(
             f"{name}-objects",
             connection=clickhouse.connection,
-            objects=pulumi.Output.all(described, source.slot.lsn).apply(objects),
+            objects=known.apply(objects),
+            afterwards=known.apply(replay),
             allow_destructive=args.allow_destructive,
             opts=pulumi.ResourceOptions(parent=self, depends_on=[self.topic, clickhouse.objects]),
         )

@@ -147,7 +147,8 @@ def _serve(
     except ClickHouseError as error:
         log.error("the engine cannot start", extra={"data": data, "error": str(error)})
         return EXIT_CONFIG
-    application = Application(engine, users, Spool(data))
+    spool = Spool(data)
+    application = Application(engine, users, spool)
     server = Server(options.host, options.http_port, application, options.threads)
     try:
         server.prepare()
@@ -157,6 +158,7 @@ def _serve(
             f"cannot listen on {where}; choose another --http-port", extra={"error": str(error)}
         )
         engine.close()
+        spool.close()
         return EXIT_PORT
     serving = threading.Thread(target=server.serve, name="http")
     serving.start()
@@ -168,6 +170,7 @@ def _serve(
     server.stop()
     serving.join()
     engine.close()
+    spool.close()
     log.info("stopped")
     return 0
 

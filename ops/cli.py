@@ -206,8 +206,9 @@ def load(
         console.print(
             f"{result.rows:,} rows in {result.transactions:,} transactions and "
             f"{result.seconds:.1f} s ({result.rows_per_second:,.0f} rows/s): "
-            f"{result.inserted:,} inserted, {result.updated:,} updated, {result.deleted:,} deleted, "
-            f"{result.key_changes:,} key changes, {result.rolled_back:,} rolled back",
+            f"{result.inserted:,} inserted, {result.updated:,} updated, "
+            f"{result.deleted:,} deleted, {result.key_changes:,} key changes, "
+            f"{result.rolled_back:,} rolled back",
             highlight=False,
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -103,12 +103,17 @@ class Deployed(BaseModel):
 
         Raises StackError when it was never brought up.
         """
+        must_be_known(stack)
         outputs = workspace().stack_outputs(stack) if stack in stacks() else {}
         if "tables" not in outputs:
             raise StackError(f"stack {stack} is not up: run `./cdc up --stack {stack}`")
-        values = {name: output.value for name, output in outputs.items()}
-        values["tables"] = [CapturedTable.model_validate_json(each) for each in values["tables"]]
-        return cls.model_validate({"stack": stack, **values})
+        return cls.of(stack, {name: output.value for name, output in outputs.items()})
+
+    @classmethod
+    def of(cls, stack: str, outputs: Mapping[str, Any]) -> Deployed:
+        """From the outputs as `pulumi stack output --json --show-secrets` prints them."""
+        tables = [CapturedTable.model_validate_json(each) for each in outputs["tables"]]
+        return cls.model_validate({**outputs, "stack": stack, "tables": tables})
 
     def chosen(self, names: list[str]) -> tuple[CapturedTable, ...]:
         """The captured tables of these names (`schema.table`), all without any.

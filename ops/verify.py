@@ -21,6 +21,7 @@ from datetime import UTC
 from typing import Any, Protocol
 
 import psycopg
+from psycopg import sql
 
 from catalog.introspect import describe
 from catalog.model import CapturedTable, CatalogError, Column
@@ -257,7 +258,7 @@ class _Comparison:
         reader = _Reader(
             self.conn,
             self._query,
-            verify_sql.source_rows(compared),
+            compared,
             verify_sql.target_rows(compared, self.snapshot, floor),
             buckets,
         )
@@ -306,12 +307,9 @@ class _Comparison:
         if not keys:
             return {}
         if floor is None:
-            query = (
-                f"SELECT * FROM ({verify_sql.source_rows(compared, shown=True)}) AS shown"
-            ).replace("%", "%%")
-            rows: Iterable[Sequence[Any]] = self.conn.execute(
-                f"{query} WHERE key_text = ANY (%s)".encode(), [list(keys)]
-            )
+            quoted = sql.Literal(list(keys)).as_string(self.conn)
+            query = verify_sql.source_with_keys(compared, quoted)
+            rows: Iterable[Sequence[Any]] = self.conn.execute(query.encode())
         else:
             shown = verify_sql.target_rows(compared, self.snapshot, floor, shown=True)
             rows = self._query(verify_sql.target_with_keys(shown, keys))
@@ -325,18 +323,18 @@ class _Reader:
         self,
         conn: psycopg.Connection,
         query: Callable[[str], Sequence[Sequence[Any]]],
-        source: str,
+        compared: Compared,
         target: str,
         buckets: int,
     ) -> None:
         self._conn = conn
         self._query = query
-        self._source = source
+        self._compared = compared
         self._target = target
         self._buckets = buckets
 
     def source_buckets(self) -> dict[int, Bucket]:
-        rows = self._conn.execute(verify_sql.source_buckets(self._source, self._buckets).encode())
+        rows = self._conn.execute(verify_sql.source_buckets(self._compared, self._buckets).encode())
         return {bucket: (count, int(hashes)) for bucket, count, hashes in rows}
 
     def target_buckets(self) -> dict[int, Bucket]:
@@ -344,7 +342,7 @@ class _Reader:
         return {int(bucket): (int(count), int(hashes)) for bucket, count, hashes in rows}
 
     def source_hashes(self, group: Sequence[int]) -> Iterator[tuple[str, int]]:
-        statement = verify_sql.source_in_buckets(self._source, self._buckets, group)
+        statement = verify_sql.source_in_buckets(self._compared, self._buckets, group)
         # A named cursor lives on the server: the rows come in portions instead of all at once.
         with self._conn.cursor(name="cdc_verify") as cursor:
             cursor.itersize = 20_000

@@ -1,4 +1,4 @@
-"""Which transactions a Postgres snapshot sees, in Python and in ClickHouse SQL.
+"""Which transactions a Postgres snapshot sees, as a condition for ClickHouse.
 
 Rule: PostgreSQL manual, 9.27.8 (pg_snapshot): a transaction is visible if its id is below `xmax`
 and not in `xip_list`. Snapshots hold 64-bit ids; the logical decoding stream, and so Debezium's
@@ -41,11 +41,6 @@ class Snapshot:
     def position(self) -> str:
         """`lsn` as Postgres writes it, e.g. 0/16B3748."""
         return f"{self.lsn >> 32:X}/{self.lsn & _LOWER:X}"
-
-    def sees(self, txid: int) -> bool:
-        """True if changes of the transaction with these lower 32 bits are in the snapshot."""
-        ahead = (txid - self.xmax) & _LOWER < _HALF
-        return not ahead and txid & _LOWER not in {xid & _LOWER for xid in self.running}
 
     def unseen_sql(self) -> str:
         """ClickHouse condition on a row of X_history or X_final: its change came later.

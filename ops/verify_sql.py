@@ -47,18 +47,23 @@ def _shown(place: int) -> str:
     return f"cdc_shown_{place}"
 
 
-def source_rows(compared: Compared, *, shown: bool = False) -> str:
+def _source_joined(texts: Iterable[str]) -> str:
+    return " || ".join(
+        f"coalesce(octet_length({text})::text || ':' || {text}, '-')" for text in texts
+    )
+
+
+def _source_hashed(text: str) -> str:
+    return f"('x' || substr(md5({text}), 1, 16))::bit(64)::bigint"
+
+
+def _source_key(compared: Compared) -> str:
+    columns = [compared.columns[place] for place in compared.key_places]
+    return _source_joined(mapping.pg_text(pg_ident(column.name)) for column, mapping in columns)
+
+
+def source_rows(compared: Compared, where: str = "true", *, shown: bool = False) -> str:
     """Postgres: key_text, key_hash, row_hash of every row; with `shown`, the texts themselves."""
-
-    def joined(places: Iterable[int]) -> str:
-        return " || ".join(
-            f"coalesce(octet_length({_text(place)})::text || ':' || {_text(place)}, '-')"
-            for place in places
-        )
-
-    def hashed(text: str) -> str:
-        return f"('x' || substr(md5({text}), 1, 16))::bit(64)::bigint"
-
     places = range(len(compared.columns))
     texts = [
         f"{mapping.pg_text(pg_ident(column.name))} AS {_text(place)}"
@@ -71,11 +76,13 @@ def source_rows(compared: Compared, *, shown: bool = False) -> str:
         ]
     # OFFSET 0 keeps Postgres from computing a text again at each place it is used.
     return (
-        f"SELECT key_text, {hashed('key_text')} AS key_hash, row_hash{_columns(places, shown)}"
-        f" FROM (SELECT {joined(compared.key_places)} AS key_text,"
-        f" {hashed(joined(places))} AS row_hash{_columns(places, shown)}"
-        f" FROM (SELECT {', '.join(texts)} FROM {compared.source_name} OFFSET 0) AS texts"
-        f" OFFSET 0) AS hashes"
+        f"SELECT key_text, {_source_hashed('key_text')} AS key_hash, row_hash"
+        f"{_columns(places, shown)}"
+        f" FROM (SELECT {_source_joined(map(_text, compared.key_places))} AS key_text,"
+        f" {_source_hashed(_source_joined(map(_text, places)))} AS row_hash"
+        f"{_columns(places, shown)}"
+        f" FROM (SELECT {', '.join(texts)} FROM {compared.source_name} WHERE {where} OFFSET 0)"
+        f" AS texts OFFSET 0) AS hashes"
     )
 
 
@@ -138,11 +145,11 @@ def _as_of(compared: Compared, snapshot: Snapshot, floor: int) -> str:
     )
 
 
-def source_buckets(rows: str, buckets: int) -> str:
+def source_buckets(compared: Compared, buckets: int) -> str:
     """Postgres: bucket, number of rows, sum of row hashes."""
     return (
         f"SELECT key_hash & {buckets - 1} AS bucket, count(*), sum(row_hash)"
-        f" FROM ({rows}) AS bucketed GROUP BY 1"
+        f" FROM ({source_rows(compared)}) AS bucketed GROUP BY 1"
     )
 
 
@@ -154,13 +161,18 @@ def target_buckets(rows: str, buckets: int) -> str:
     )
 
 
-def source_in_buckets(rows: str, buckets: int, chosen: Sequence[int]) -> str:
+def source_in_buckets(compared: Compared, buckets: int, chosen: Sequence[int]) -> str:
     """Postgres: key_text and row_hash of the rows in some buckets."""
     array = "{" + ",".join(map(str, chosen)) + "}"
-    return (
-        f"SELECT key_text, row_hash FROM ({rows}) AS bucketed"
-        f" WHERE (key_hash & {buckets - 1}) = ANY ('{array}'::bigint[])"
-    )
+    # Asked of the table itself: most rows are then dropped before their texts are made.
+    bucket = f"{_source_hashed(_source_key(compared))} & {buckets - 1}"
+    rows = source_rows(compared, f"({bucket}) = ANY ('{array}'::bigint[])")
+    return f"SELECT key_text, row_hash FROM ({rows}) AS chosen"
+
+
+def source_with_keys(compared: Compared, keys: str) -> str:
+    """Postgres: the rows, with their texts, that have these key texts (a quoted text array)."""
+    return source_rows(compared, f"({_source_key(compared)}) = ANY ({keys}::text[])", shown=True)
 
 
 def target_in_buckets(rows: str, buckets: int, chosen: Sequence[int]) -> str:

@@ -18,6 +18,7 @@ from providers.process import Process
 
 LOOPBACK = "127.0.0.1"
 UNPRIVILEGED = "nobody"
+LAUNCHER = "launch.sh"
 LAUNCHERS = Path(__file__).parent / "launch"
 
 
@@ -61,7 +62,7 @@ class LocalPlatform:
             command=[
                 *_wrapper(service.stop_signal, user),
                 "sh",
-                str(LAUNCHERS / f"{service.name}.sh"),
+                f"{folders.config}/{LAUNCHER}",
                 *service.arguments,
             ],
             environment={
@@ -70,7 +71,12 @@ class LocalPlatform:
                 "CDC_DATA": folders.data,
                 **service.environment,
             },
-            files=service.files,
+            # A copy of the launcher, too: the account it runs as may not be able to read a checkout
+            # in somebody's home.
+            files={
+                LAUNCHER: (LAUNCHERS / f"{service.name}.sh").read_text(),
+                **service.files,
+            },
             user=user,
             health={
                 "kind": health.kind,

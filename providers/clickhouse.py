@@ -82,6 +82,7 @@ class Objects(Resource, module="cdc", name="ClickHouseObjects"):
     Args:
         connection: `host`, `port`, `user` and `password` as the operator reaches the HTTP port.
         objects: `catalog.objects.SqlObject`s as mappings, in the order in which they are made.
+        afterwards: statements that are run whenever the set was made or changed.
         allow_destructive: also apply what loses data.
     """
 
@@ -91,6 +92,7 @@ class Objects(Resource, module="cdc", name="ClickHouseObjects"):
         *,
         connection: Mapping[str, pulumi.Input[Any]],
         objects: pulumi.Input[Sequence[Object]],
+        afterwards: pulumi.Input[Sequence[str]] = (),
         allow_destructive: bool = False,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -100,6 +102,9 @@ class Objects(Resource, module="cdc", name="ClickHouseObjects"):
             {
                 "connection": dict(connection),
                 "objects": objects,
+                "afterwards": afterwards
+                if isinstance(afterwards, pulumi.Output)
+                else list(afterwards),
                 "allow_destructive": allow_destructive,
                 "applied": None,
             },
@@ -166,6 +171,8 @@ def _apply(client: Client, olds: Props, news: Props) -> Props:
                 _drop(client, each)
         for each in news["objects"]:
             _make(client, each, old.get(each["name"]), bool(news["allow_destructive"]))
+        for statement in news["afterwards"]:
+            client.command(statement)
     applied = [_live(client, each["name"]) for each in news["objects"]]
     return {**own(news), "applied": applied}
 

@@ -6,6 +6,7 @@ import os
 import pwd
 import shlex
 import shutil
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ stdout_logfile_maxbytes=20MB
 stdout_logfile_backups=3
 """
 
+PATIENCE = 15.0  # seconds in which a program may fail at first, and be started again
 RUNNING = ("STARTING", "RUNNING", "BACKOFF")
 
 
@@ -95,8 +97,9 @@ class ProcessProvider(Provider):
         supervisor.declare(props["name"], props["section"])
         log = Path(props["home"]) / "logs" / f"{props['name']}.log"
         try:
+            began = time.monotonic()
             until(
-                lambda: _healthy(supervisor, props),
+                lambda: _healthy(supervisor, props, time.monotonic() - began),
                 float(props["start_seconds"]),
                 f"{props['name']} becoming healthy",
             )
@@ -187,9 +190,10 @@ def _group(user: str) -> int:
     return pwd.getpwnam(user).pw_gid
 
 
-def _healthy(supervisor: Supervisor, props: Mapping[str, Any]) -> bool:
+def _healthy(supervisor: Supervisor, props: Mapping[str, Any], waited: float) -> bool:
     state = supervisor.state(props["name"])
-    if state is None or state["statename"] not in RUNNING:
+    failing = state is not None and state["statename"] == "BACKOFF" and waited > PATIENCE
+    if state is None or state["statename"] not in RUNNING or failing:
         raise ProviderError(f"{props['name']} does not stay up")
     health = props["health"]
     if health["kind"] == "tcp":
@@ -200,4 +204,5 @@ def _healthy(supervisor: Supervisor, props: Mapping[str, Any]) -> bool:
 def _last_words(log: Path, lines: int = 8) -> str:
     if not log.exists():
         return "none"
-    return " | ".join(log.read_text(errors="replace").strip().splitlines()[-lines:])
+    told = dict.fromkeys(log.read_text(errors="replace").strip().splitlines()[-5 * lines :])
+    return " | ".join(list(told)[-lines:])

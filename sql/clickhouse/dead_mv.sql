@@ -7,7 +7,7 @@ SELECT
         _head.op = '' AND NOT isValidJSON(_message), 'not valid JSON',
         NOT startsWith(_message, '{'), 'not a JSON object',
         operation = '', 'no op',
-        operation NOT IN ('c', 'u', 'd', 'r', 't'), concat('unknown op: ', substring(operation, 1, 40)),
+        operation NOT IN ('c', 'u', 'd', 'r', 't'), concat('unknown op: ', substringUTF8(operation, 1, 40)),
         isNull(_head.source.lsn), 'no source.lsn',
         NOT _dated, 'no source.ts_ms or ts_ms, or not of the last eight years',
         empty(_keys), concat('no ', if(operation = 'd', 'before', 'after')),

@@ -99,7 +99,7 @@ class Daemon:
     def stop_if_running(self) -> None:
         """Leave no process behind."""
         if self._process is not None:
-            self.end(signal.SIGKILL)
+            self.end()
 
     def resident(self) -> int:
         """Resident memory, bytes."""

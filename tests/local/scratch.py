@@ -1,4 +1,4 @@
-"""A Postgres of a test's own: real, empty, on a free port, gone with the test."""
+"""A Postgres or a Kafka of a test's own: real, empty, on a free port, gone with the test."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
+from confluent_kafka.admin import AdminClient
 
 from ops import parts, places
 
+CLUSTER = "4L6g3nShT1eMCtK1JX86sw"
 NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
 
 
@@ -67,3 +69,45 @@ def postgres(database: str) -> Iterator[str]:
                 cwd="/",
                 stdout=subprocess.DEVNULL,
             )
+
+
+@contextmanager
+def kafka() -> Iterator[str]:
+    """Run a broker (KRaft, one node, transactions allowed); yields its bootstrap address."""
+    found = parts.locate()
+    with tempfile.TemporaryDirectory(prefix="cdc-test-") as name:
+        folder, port, control = Path(name), free_port(), free_port()
+        properties = folder / "server.properties"
+        properties.write_text(
+            "process.roles=broker,controller\n"
+            "node.id=1\n"
+            f"listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{control}\n"
+            "controller.listener.names=CONTROLLER\n"
+            f"controller.quorum.bootstrap.servers=127.0.0.1:{control}\n"
+            f"log.dirs={folder / 'data'}\n"
+            "offsets.topic.replication.factor=1\n"
+            "offsets.topic.num.partitions=1\n"
+            "transaction.state.log.replication.factor=1\n"
+            "transaction.state.log.min.isr=1\n"
+            "transaction.state.log.num.partitions=1\n"
+            "group.initial.rebalance.delay.ms=0\n",
+            encoding="utf-8",
+        )
+        tool = "kafka.tools.StorageTool"
+        java: list[str | Path] = [found.java, "-Xmx192m", "-cp", f"{found.kafka_libs}/*"]
+        with (folder / "log").open("wb") as log:
+            subprocess.run(
+                [*java, *f"{tool} format --standalone -t {CLUSTER} -c {properties}".split()],
+                check=True,
+                stdout=log,
+                stderr=log,
+            )
+            broker = subprocess.Popen([*java, "kafka.Kafka", properties], stdout=log, stderr=log)
+        try:
+            bootstrap = f"127.0.0.1:{port}"
+            # Waits for the broker by itself; raises if it doesn't come up.
+            AdminClient({"bootstrap.servers": bootstrap, "log_level": 0}).list_topics(timeout=60)
+            yield bootstrap
+        finally:
+            broker.terminate()
+            broker.wait(30)

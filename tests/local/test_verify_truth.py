@@ -7,11 +7,9 @@ pipeline can be in, right or wrong, can be made.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
 
-import clickhouse_connect
 import psycopg
 import pytest
 from clickhouse_connect.driver.client import Client
@@ -23,6 +21,7 @@ from catalog.objects import KafkaSettings, platform_objects, table_objects
 from ops import verify as verify_module
 from ops.verify import verify
 from ops.verify_model import TableReport
+from ops.verify_snapshot import Snapshot
 from tests.local.scratch import postgres
 
 SLOT = 1_000
@@ -121,19 +120,12 @@ def server() -> Iterator[str]:
         yield dsn
 
 
-@pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    # One for all tests: a process can open one ClickHouse folder, and opens it once.
-    path = tmp_path_factory.mktemp("clickhouse")
-    (path / "metadata").mkdir()
-    with closing(clickhouse_connect.get_client(interface="chdb", path=str(path))) as made:
-        yield made
-
-
 @pytest.fixture
-def pipeline(server: str, client: Client, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pipeline]:
+def pipeline(
+    server: str, clickhouse: Client, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Pipeline]:
     monkeypatch.setattr(verify_module, "BETWEEN_READS_SECONDS", 0.01)
-    made = Pipeline(server, client)
+    made = Pipeline(server, clickhouse)
     made.arrive("true", operation="r")
     try:
         yield made
@@ -141,7 +133,7 @@ def pipeline(server: str, client: Client, monkeypatch: pytest.MonkeyPatch) -> It
         made.sql.execute("DROP SCHEMA shop CASCADE")
         made.sql.close()
         for database in ("shop", "cdc"):
-            client.command(f"DROP DATABASE {database} SYNC")
+            clickhouse.command(f"DROP DATABASE {database} SYNC")
 
 
 def test_equal_tables_are_equal_in_count_and_checksum(pipeline: Pipeline) -> None:
@@ -281,3 +273,20 @@ def test_a_table_one_side_lacks_is_a_problem_and_not_an_error(pipeline: Pipeline
     assert "ClickHouse has no shop.Orders" in (pipeline.verify().problem or "")
     pipeline.sql.execute('DROP TABLE shop."Orders"')
     assert "no table shop.Orders" in (pipeline.verify().problem or "")
+
+
+@pytest.mark.parametrize("xmax", [1_000, 1 << 31, (1 << 32) - 3, (1 << 32) + 3, (7 << 32) + 5_000])
+def test_truncated_transaction_ids_are_judged_as_whole_ones_are(
+    clickhouse: Client, xmax: int
+) -> None:
+    # Also where the lower 32 bits, all that the stream carries, begin again at zero.
+    running = {xmax - 1, xmax - 4, xmax - 900}
+    text = f"{xmax - 900}:{xmax}:{','.join(map(str, sorted(running)))}"
+    snapshot = Snapshot.parse(text, lsn=1, taken_at=datetime.now(UTC))
+    txids = [xmax + step for step in (*range(-910, 10), -(10**9), 10**9) if xmax + step > 2]
+    rows = clickhouse.query(
+        f"SELECT whole FROM (SELECT 'u' AS operation, now64(3, 'UTC') AS source_ts_ms,"
+        f" toInt64(arrayJoin({txids})) AS whole, toUInt64(whole % 4294967296) AS _txid)"
+        f" WHERE {snapshot.unseen_sql()}"
+    ).result_rows
+    assert {row[0] for row in rows} == {txid for txid in txids if txid >= xmax or txid in running}

@@ -71,6 +71,7 @@ def _props(services: Services, *objects: dict[str, Any], **changed: Any) -> dict
     return {
         "connection": services.clickhouse,
         "objects": [DATABASE, *objects],
+        "afterwards": [],
         "allow_destructive": False,
         "applied": None,
         **changed,

@@ -129,7 +129,7 @@ def test_a_process_stopped_by_hand_is_seen(home: Path) -> None:
 
 
 def test_a_program_that_fails_is_told_with_its_last_words(home: Path) -> None:
-    props = _props(home, "sh -c 'echo no such disk >&2; exit 3'", 1, start_seconds=4)
+    props = _props(home, "sh -c 'echo no such disk >&2; exit 3'", 1, start_seconds=90)
     with pytest.raises(ProviderError, match="no such disk"):
         ProcessProvider().create(props)
 

@@ -48,7 +48,7 @@ class _Monitor(mocks.MockMonitor):
                     depends_on=frozenset(urn.rsplit("::", 1)[-1] for urn in request.dependencies),
                 )
             )
-        return super().RegisterResource(request)
+        return super().RegisterResource(request)  # type: ignore[no-untyped-call]
 
 
 class _Answers(mocks.Mocks):
@@ -68,7 +68,7 @@ class _Answers(mocks.Mocks):
             outputs["described"] = _described(_plain(args.inputs["table"])).model_dump_json()
         return f"{args.name}-id", outputs
 
-    def call(self, args: mocks.MockCallArgs) -> dict[str, Any]:
+    def call(self, args: mocks.MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
         raise AssertionError(f"nothing here calls functions: {args.token}")
 
 
@@ -76,7 +76,7 @@ def deploy(program: Callable[[], object], stack: str = "test") -> list[Registere
     """Runs the program to its end and answers with every resource it registered."""
     monitor = _Monitor(_Answers())
     mocks.set_mocks(_Answers(), project="cdc", stack=stack, preview=False, monitor=monitor)
-    mocks.test(lambda: (program(), None)[1])()
+    mocks.test(lambda: (program(), None)[1])()  # type: ignore[no-untyped-call]
     assert monitor.registered, "the program declared nothing"
     return monitor.registered
 

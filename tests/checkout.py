@@ -1,0 +1,115 @@
+"""A copy of the project, as somebody who cloned it has it, with ports and data of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ops import engine, places
+from ops.stack import Deployed
+from tests.free_ports import free_offset
+from tests.homes import stack_home
+
+# What git would not have put there either.
+NOT_CLONED = (".git", ".venv", ".cdc", ".pulumi-state", "*_cache", "__pycache__", ".hypothesis")
+
+
+class Checkout:
+    """Runs `./cdc` and `pulumi` in the copy, each as a process of its own."""
+
+    def __init__(self, folder: Path, home: Path) -> None:
+        self.folder = folder
+        self.home = home
+        self.environment = {
+            **engine.environment(),
+            "CDC_HOME": str(home),
+            "CDC_CACHE": str(places.cache()),
+            "PULUMI_CONFIG_PASSPHRASE": "for tests",
+        }
+        self.environment.pop("PULUMI_CONFIG_PASSPHRASE_FILE", None)
+
+    def cdc(self, *arguments: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+        """`./cdc ARGUMENTS`, without the launcher, which would make another environment."""
+        return self._run([sys.executable, "-m", "ops", *arguments], timeout)
+
+    def pulumi(self, *arguments: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+        return self._run(["pulumi", *arguments, "--non-interactive"], timeout)
+
+    def start(self, *command: str) -> subprocess.Popen[str]:
+        """A command that the test is going to interrupt, in a process group of its own."""
+        return subprocess.Popen(
+            command,
+            cwd=self.folder,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            start_new_session=True,
+        )
+
+    def outputs(self) -> dict[str, Any]:
+        shown = self.pulumi("stack", "output", "--json", "--show-secrets", "-s", "local")
+        assert shown.returncode == 0, shown.stderr
+        return dict(json.loads(shown.stdout))
+
+    def deployed(self) -> Deployed:
+        return Deployed.of("local", self.outputs())
+
+    def verified(self) -> list[dict[str, Any]]:
+        """What `./cdc verify --json` says of each table, differences or not."""
+        done = self.cdc("verify", "--json", "--wait", "120")
+        assert done.returncode in (0, 1), done.stderr
+        return list(json.loads(done.stdout))
+
+    def configure(self, **settings: object) -> None:
+        """Sets values of the stack, by their names without `cdc:`."""
+        for name, value in settings.items():
+            done = self.pulumi("config", "set", f"cdc:{name}", str(value), "-s", "local")
+            assert done.returncode == 0, done.stderr
+
+    def _run(self, command: list[str], timeout: float) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command,
+            cwd=self.folder,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+
+@contextmanager
+def checkout(folder: Path) -> Iterator[Checkout]:
+    """A copy in `folder`, its stack `local` on free ports; whatever still runs is stopped."""
+    shutil.copytree(
+        places.project(), folder, ignore=shutil.ignore_patterns(*NOT_CLONED), dirs_exist_ok=True
+    )
+    (folder / ".venv").symlink_to(sys.prefix)
+    stack = folder / "Pulumi.local.yaml"
+    lines = [line for line in stack.read_text().splitlines() if "encryptionsalt" not in line]
+    lines.insert(lines.index("config:") + 1, f"  cdc:portOffset: {free_offset()}")
+    stack.write_text("\n".join(lines) + "\n")
+    with stack_home() as home:
+        yield Checkout(folder, home)
+
+
+def equal(reports: list[dict[str, Any]]) -> bool:
+    """Whether every table is equal; there must be some."""
+    assert len(reports) == 5, reports
+    return all(report["equal"] for report in reports)
+
+
+def kill_group(process: subprocess.Popen[str]) -> None:
+    """kill -9 of a command and everything it started in its group."""
+    os.killpg(process.pid, 9)
+    process.wait()

@@ -1,0 +1,132 @@
+"""The objects of a table; what they do is proved in tests/embedded/test_captured_table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from catalog.model import CatalogError, Column, SourceTable, capture, parse_options
+from catalog.objects import (
+    KafkaSettings,
+    SqlObject,
+    check,
+    object_names,
+    replay_statement,
+    table_objects,
+)
+
+COLUMNS = (
+    Column(name="region", pg_type="text", nullable=False),
+    Column(name="id", pg_type="bigint", nullable=False),
+    Column(name="price", pg_type="numeric(10,2)", nullable=True),
+)
+TOTAL = Column(name="total", pg_type="numeric(12,2)", nullable=True, generated="(price * 2)")
+
+
+def _source(*more: Column) -> SourceTable:
+    return SourceTable(schema_="shop", name="orders", columns=COLUMNS + more, key=("region", "id"))
+
+
+def _objects(source: SourceTable, kafka: KafkaSettings, **options: Any) -> dict[str, SqlObject]:
+    parsed = parse_options({"table": "shop.orders", **options})
+    made = table_objects(capture(source, parsed, "pg"), parsed, kafka, 4_711)
+    return {each.name: each for each in made}
+
+
+@pytest.mark.parametrize("target", [None, "elsewhere.o"])
+def test_the_names_are_known_before_the_columns_are(target: str | None) -> None:
+    options = parse_options({"table": "shop.orders", "target": target})
+    captured = capture(_source(), options, "pg")
+    made = table_objects(captured, options, KafkaSettings("k:1"), 1)
+    assert object_names("shop.orders", target) == [(each.name, each.kind) for each in made]
+
+
+def test_nothing_flows_before_everything_stands() -> None:
+    made = list(_objects(_source(), KafkaSettings("k:1")))
+    assert made[-2:] == ["shop.orders_queue", "shop.orders_mv"]
+
+
+def test_a_nullable_column_and_no_other_is_nullable() -> None:
+    columns = dict(_objects(_source(), KafkaSettings("k:1"))["shop.orders_final"].columns)
+    assert columns["id"].startswith("Int64 ")
+    assert columns["price"].startswith("Nullable(Decimal(10, 2)) ")
+
+
+def test_the_history_is_kept_by_key_and_version_and_the_state_by_key() -> None:
+    made = _objects(_source(), KafkaSettings("k:1"), order_by=["id", "region"])
+    assert "ORDER BY (`region`, `id`, _version)" in made["shop.orders_history"].body
+    assert "ORDER BY (`id`, `region`)" in made["shop.orders_final"].body
+
+
+def test_the_queue_reads_as_it_is_told() -> None:
+    kafka = KafkaSettings(
+        "a:1,b:2", flush_ms=99, consumers=3, extra={"kafka_sasl_password": "it's"}
+    )
+    body = _objects(_source(), kafka)["shop.orders_queue"].body
+    for setting in (
+        "kafka_broker_list = 'a:1,b:2'",
+        "kafka_topic_list = 'pg.shop.orders'",
+        "kafka_group_name = 'clickhouse.shop.orders'",
+        "kafka_flush_interval_ms = 99",
+        "kafka_num_consumers = 3",
+        "kafka_sasl_password = 'it\\'s'",
+    ):
+        assert setting in body
+
+
+def test_a_replay_and_the_view_check_alike() -> None:
+    options = parse_options("shop.orders")
+    captured = capture(_source(), options, "pg")
+    view = table_objects(captured, options, KafkaSettings("k:1"), 4_711)[-1].body
+    replay = replay_statement(captured, options, 4_711)
+    own = "FROM `shop`.`orders_queue`"
+    letters = "FROM cdc.dead_letters FINAL"
+    assert own in view
+    assert letters in replay
+    # Head and tail around the messages' source are the same text.
+    start = view.index("SELECT ")
+    assert view[start : view.index("FROM\n        (")] in replay
+    assert replay.endswith(view[view.rindex("-- pg_logical") :])
+
+
+@pytest.mark.parametrize(
+    ("more", "options", "said"),
+    [
+        ((TOTAL,), {}, "generated: {total: (price * 2)}"),
+        ((), {"generated": {"price": "1"}}, "`generated` names price, which is no generated"),
+        ((), {"generated": {"nope": "1"}}, "`generated` names nope, which is no generated"),
+        ((), {"order_by": ["id"]}, "exactly the key's columns: region, id"),
+        ((), {"partition_by": "toYYYYMM(created)"}, "`<expression of the key> % <n>`"),
+        ((), {"partition_by": "id % 51"}, "from 1 to 50"),
+        ((), {"partition_by": "id % 0"}, "from 1 to 50"),
+        ((), {"partition_by": "price % 4"}, "only the key's columns (region, id)"),
+        ((), {"partition_by": "1 % 4"}, "only the key's columns"),
+        (
+            (Column(name="operation", pg_type="text", nullable=True),),
+            {},
+            "column(s) operation, a name the platform uses itself",
+        ),
+        (
+            (
+                Column(name="x", pg_type="interval", nullable=True),
+                Column(name="y", pg_type="money", nullable=True),
+            ),
+            {},
+            "x (interval), y (money)",
+        ),
+    ],
+)
+def test_what_cannot_be_exact_is_refused_in_one_sentence(
+    more: tuple[Column, ...], options: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(CatalogError) as error:
+        check(_source(*more), parse_options({"table": "shop.orders", **options}))
+    assert said in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("partition", ["id % 16", "cityHash64(region, id) % 50", "`id` % 4"])
+def test_a_bounded_function_of_the_key_may_partition(partition: str) -> None:
+    made = _objects(_source(), KafkaSettings("k:1"), partition_by=partition)
+    assert f"PARTITION BY {partition}" in made["shop.orders_final"].body
