@@ -62,11 +62,13 @@ _INTERNAL = (
 )
 RESERVED = frozenset([name for name, _ in (*_META, *_PARSED)] + _INTERNAL.split())
 
-# `<expression> % <n>`: ClickHouse refuses a block that touches more than 100 partitions and the
-# consumer would read it again for ever; a remainder can be negative, so n is half of that.
-_PARTITION = re.compile(r"(?P<key>.+)%\s*(?P<count>\d+)")
+# `<column or call> % <n>`: ClickHouse refuses a block that touches more than 100 partitions and the
+# consumer would read it again for ever; a remainder can be negative, so n is half of that. A bare
+# `a + b % n` would not be bounded.
+_PARTITION = re.compile(r"(?P<key>\w+|`[^`]+`|\w*\((?:[^()]|\([^()]*\))*\))\s*%\s*(?P<count>\d+)")
 _MAX_PARTITIONS = 50
-_WORD = re.compile(r"`((?:[^`\\]|\\.)+)`|([A-Za-z_]\w*)(?!\s*\()")
+# A column's name in an expression: quoted, or a word that is not called.
+_WORD = re.compile(r"`((?:[^`\\]|\\.)+)`|\b([A-Za-z_]\w*)\b(?!\s*\()")
 
 
 @dataclass(frozen=True)
@@ -270,7 +272,7 @@ def _check_partition(source: SourceTable, expression: str) -> None:
     words = {quoted or plain for quoted, plain in _WORD.findall(match["key"])} if match else set()
     if match is None or not 1 <= int(match["count"]) <= _MAX_PARTITIONS:
         raise CatalogError(
-            f"{source.qualified}: `partition_by` must be `<expression of the key> % <n>` with n "
+            f"{source.qualified}: `partition_by` must be `<column or call> % <n>` with n "
             f"from 1 to {_MAX_PARTITIONS}, like `{source.key[0]} % 16`; got {expression!r}"
         )
     if not words or not words <= set(source.key):

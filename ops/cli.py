@@ -244,7 +244,7 @@ def logs(
     path = folder / f"{service}.log"
     if not path.exists():
         known = ", ".join(sorted(each.stem for each in folder.glob("*.log"))) or "none yet"
-        raise StackError(f"no log of {service}: there are {known}")
+        raise WrongUse(f"no log of {service}: there are {known}")
     os.execvp("tail", ["tail", "-n", str(lines), *(["-F"] if follow else []), str(path)])  # noqa: S606, S607
 
 

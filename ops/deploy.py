@@ -123,7 +123,8 @@ def _run(failures: list[str], action: Callable[[], T]) -> T:
             "another `pulumi` works on this stack: wait for it, or run `pulumi cancel`"
         ) from error
     except auto.CommandError as error:
-        told = list(dict.fromkeys(failures)) or [str(error).strip().splitlines()[-1]]
+        lines = [line.strip() for line in str(error).splitlines()]
+        told = list(dict.fromkeys(failures)) or [line for line in lines if "rror:" in line]
         raise StackError("\n".join(told)) from error
 
 
@@ -137,8 +138,10 @@ def _told() -> Iterator[tuple[list[str], Events]]:
         if diagnostic is None or diagnostic.severity != "error":
             return
         text = _plain(diagnostic.message)
-        if text.startswith(("update failed", "preview failed", "resource registration", "Program")):
+        if text.startswith(("update failed", "preview failed", "resource registration")):
             return
+        if text.startswith("Program failed with an unhandled exception"):
+            text = "the program failed (--debug shows where): " + text.splitlines()[-1]
         resource = (diagnostic.urn or "").rsplit("::", 1)[-1]
         prefix = "" if not resource or resource.startswith("cdc-") else f"{resource}: "
         failures.append(prefix + text)

@@ -168,7 +168,6 @@ def _answers(name: str, command: list[str], serves: str) -> Check:
 def checks(stack: str = "local") -> list[Check]:
     """Everything looked at, in the order to put it right; changes nothing, a second or two."""
     cache, home = places.cache(), places.home(stack)
-    root_tools = [("setpriv", "running Postgres as `nobody`", "apt install util-linux")]
     present = _engine()
     wanted: list[Callable[[], Check]] = [
         _platform,
@@ -180,8 +179,7 @@ def checks(stack: str = "local") -> list[Check]:
         _memory,
     ]
     found = [look() for look in wanted]
-    if places.is_root():
-        found += [_tool(*tool, required=True) for tool in root_tools]
+    found.append(_tool("setpriv", "starting services", "apt install util-linux", required=True))
     found += [*_parts(), present]
     found.append(_tool("git", "updates of the checkout", "apt install git", required=False))
     version = ["docker", "version", "--format", "{{.Server.Version}}"]

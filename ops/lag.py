@@ -30,6 +30,7 @@ def _age(bootstrap: str, table: CapturedTable) -> float | None:
             "auto.offset.reset": "earliest",
             "isolation.level": "read_committed",
             "enable.partition.eof": True,
+            "fetch.wait.max.ms": 5,
             "log_level": 0,
         }
     )

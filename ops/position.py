@@ -65,6 +65,8 @@ class KafkaPosition:
                 "isolation.level": "read_committed",
                 "enable.partition.eof": True,
                 "auto.offset.reset": "earliest",
+                # The broker holds a fetch at a partition's end back for this long (default 500 ms).
+                "fetch.wait.max.ms": 5,
             }
         )
         try:

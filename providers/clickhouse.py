@@ -92,7 +92,7 @@ class Objects(Resource, module="cdc", name="ClickHouseObjects"):
         *,
         connection: Mapping[str, pulumi.Input[Any]],
         objects: pulumi.Input[Sequence[Object]],
-        afterwards: pulumi.Input[Sequence[str]] = (),
+        afterwards: pulumi.Input[Sequence[str]] | None = None,
         allow_destructive: bool = False,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -102,9 +102,7 @@ class Objects(Resource, module="cdc", name="ClickHouseObjects"):
             {
                 "connection": dict(connection),
                 "objects": objects,
-                "afterwards": afterwards
-                if isinstance(afterwards, pulumi.Output)
-                else list(afterwards),
+                "afterwards": [] if afterwards is None else afterwards,
                 "allow_destructive": allow_destructive,
                 "applied": None,
             },

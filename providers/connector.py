@@ -8,7 +8,7 @@ from typing import Any
 
 import pulumi
 import requests
-from pulumi.dynamic import CreateResult, ReadResult, Resource, UpdateResult
+from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, UpdateResult
 
 from providers.base import Props, Provider, ProviderError, own, until
 
@@ -25,6 +25,10 @@ class ConnectorProvider(Provider):
     def create(self, props: Props) -> CreateResult:
         self._apply(props)
         return CreateResult(props["connector"], own(props))
+
+    def diff(self, _id: str, _olds: Props, _news: Props) -> DiffResult:
+        """Looks whether the tasks run: one that failed is no difference that any input tells of."""
+        return super().diff(_id, {**_olds, "running": _Api(_olds).runs_now()}, _news)
 
     def read(self, id_: str, props: Props) -> ReadResult:
         api = _Api(props)
@@ -154,9 +158,15 @@ class _Api:
 
     def running(self) -> bool:
         status = self.status()
-        if status is None or not status["tasks"]:
+        return status is not None and _all_run(status)
+
+    def runs_now(self) -> bool:
+        """Whether all tasks run, asked once: a worker that doesn't answer runs none."""
+        try:
+            answer = requests.get(f"{self.url}/connectors/{self.name}/status", timeout=5)
+        except requests.RequestException:
             return False
-        return all(part["state"] == "RUNNING" for part in (status["connector"], *status["tasks"]))
+        return answer.status_code == 200 and _all_run(answer.json())
 
     def settled(self) -> bool:
         """True once all has been running for STEADY seconds: a task says so before it has tried.
@@ -193,6 +203,11 @@ class _Api:
     def _stopped(self) -> bool:
         status = self.status()
         return bool(status and status["connector"]["state"] == "STOPPED" and not status["tasks"])
+
+
+def _all_run(status: Mapping[str, Any]) -> bool:
+    parts = (status["connector"], *status["tasks"])
+    return bool(status["tasks"]) and all(part["state"] == "RUNNING" for part in parts)
 
 
 def _message(answer: requests.Response) -> str:

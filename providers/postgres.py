@@ -17,14 +17,15 @@ START = 60.0  # seconds a server may take until it accepts connections
 
 
 @contextmanager
-def connected(connection: Mapping[str, Any]) -> Iterator[Connection]:
+def connected(connection: Mapping[str, Any], patience: float = START) -> Iterator[Connection]:
     """A connection in autocommit mode; waits for a server that is just starting.
 
     Args:
         connection: `host`, `port`, `user`, `password` and `database`.
+        patience: seconds to try for.
 
     Raises:
-        ProviderError: wrong credentials, no such database, or no answer within START seconds; and
+        ProviderError: wrong credentials, no such database, or no answer in time; and
             any statement that fails inside, told in the server's own words.
     """
     where = f"Postgres at {connection['host']}:{connection['port']}"
@@ -46,7 +47,7 @@ def connected(connection: Mapping[str, Any]) -> Iterator[Connection]:
                 raise ProviderError(f"{where}: {_last_line(error)}") from error
             raise
 
-    with until(attempt, START, f"{where} accepting connections", every=0.2) as open_connection:
+    with until(attempt, patience, f"{where} accepting connections", every=0.2) as open_connection:
         try:
             yield open_connection
         except psycopg.Error as error:

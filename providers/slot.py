@@ -34,6 +34,13 @@ class SlotProvider(Provider):
                 raise ProviderError(
                     f"the source has wal_level={level}: set wal_level=logical and restart it"
                 )
+            # A slot whose log is gone can't be read any more, only made again.
+            connection.execute(
+                "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots "
+                "WHERE slot_name = %s AND wal_status = 'lost' AND plugin = 'pgoutput' "
+                "AND NOT active",
+                [props["slot"]],
+            )
             found = connection.execute(
                 "SELECT plugin, database, active, active_pid FROM pg_replication_slots "
                 "WHERE slot_name = %s",

@@ -36,7 +36,7 @@ class SourceTableProvider(Provider):
     def diff(self, _id: str, _olds: Props, _news: Props) -> DiffResult:
         """Looks at the live table: a column added in Postgres is news that no input tells of."""
         try:
-            with connected(_olds["connection"]) as connection:
+            with connected(_olds["connection"], patience=1.0) as connection:
                 described = _described(connection, _news)["described"]
         except ProviderError:
             described = _olds["described"]  # unreachable now; the update, if any, will say so

@@ -37,7 +37,10 @@ class Checkout:
 
     def cdc(self, *arguments: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
         """`./cdc ARGUMENTS`, without the launcher, which would make another environment."""
-        return self._run([sys.executable, "-m", "ops", *arguments], timeout)
+        return self._run(self.command(*arguments), timeout)
+
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "ops", *arguments]
 
     def pulumi(self, *arguments: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
         return self._run(["pulumi", *arguments, "--non-interactive"], timeout)

@@ -57,6 +57,13 @@ def event(op: str, row: Row | None, lsn: int, **changed: Any) -> Row:
     } | changed
 
 
+def raw(message: Row | str | bytes) -> bytes:
+    """The message as it is in the topic."""
+    if isinstance(message, bytes):
+        return message
+    return (message if isinstance(message, str) else json.dumps(message)).encode()
+
+
 class Captured:
     """The objects of one table in a schema of their own.
 
@@ -116,9 +123,7 @@ class Captured:
 
     def arrive(self, *messages: Row | str | bytes) -> None:
         """Messages of partition 0, one block."""
-        raw = [m if isinstance(m, str | bytes) else json.dumps(m) for m in messages]
-        data = [m if isinstance(m, bytes) else m.encode() for m in raw]
-        listed = ", ".join(f"('{m.hex()}', {next(self.offset)})" for m in data)
+        listed = ", ".join(f"('{raw(m).hex()}', {next(self.offset)})" for m in messages)
         self.daemon.ask(
             f"INSERT INTO {self.schema}.orders_queue (message, _topic, _offset) "
             f"SELECT unhex(h), {ch_string(self.table.topic)}, o "

@@ -20,7 +20,7 @@ from clickhouse_connect.driver.client import Client
 
 ROOT = Path(__file__).parents[2]
 ADMIN = ("cdc_admin", "admin's secret")
-ANALYST = ("analyst_user", "analyst's secret")
+ANALYST = ("analytics_user", "analyst's secret")
 _VALUES = {
     "ADMIN_PASSWORD_SHA256": hashlib.sha256(ADMIN[1].encode()).hexdigest(),
     "ANALYST_PASSWORD_SHA256": hashlib.sha256(ANALYST[1].encode()).hexdigest(),

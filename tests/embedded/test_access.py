@@ -31,7 +31,7 @@ def kafka(shared: Daemon) -> str:
 
 
 def test_the_analyst_reads(shared: Daemon) -> None:
-    assert shared.ask("SELECT currentUser(), count() FROM t", ANALYST) == "analyst_user\t3\n"
+    assert shared.ask("SELECT currentUser(), count() FROM t", ANALYST) == "analytics_user\t3\n"
     assert "t\n" in shared.ask("SHOW TABLES", ANALYST)
     assert shared.ask("DESCRIBE TABLE t", ANALYST).startswith("a\tInt32")
     assert shared.ask("DESCRIBE (SELECT count() AS c FROM t)", ANALYST).startswith("c\tUInt64")
@@ -61,7 +61,7 @@ def test_the_analyst_reads(shared: Daemon) -> None:
         "SYSTEM FLUSH LOGS",
         "SYSTEM STOP MERGES",
         "KILL QUERY WHERE 1",
-        "GRANT SELECT ON *.* TO analyst_user",
+        "GRANT SELECT ON *.* TO analytics_user",
         "BACKUP TABLE t TO File('x')",
         "EXECUTE AS cdc_admin SELECT 1",
         "EXECUTE AS default",

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from catalog.model import Column
 from catalog.types import mapping
-from tests.embedded.captured import ORDERS, SLOT, Captured, event, order
+from tests.embedded.captured import ORDERS, SLOT, Captured, event, order, raw
 from tests.embedded.daemon import Daemon, until
 
 
@@ -152,20 +152,19 @@ _REFUSED: list[tuple[Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("message", "reason"), _REFUSED, ids=[reason for _, reason in _REFUSED])
-def test_a_refused_message_is_kept_raw_with_its_reason(
-    orders: Captured, message: Any, reason: str
-) -> None:
-    orders.arrive(event("c", order(5), 1_900), message, event("c", order(6), 2_100))
-    assert orders.reasons() == [reason]
-    assert [row[0] for row in orders.current()] == [5, 6]
-    [[topic, offset]] = orders.rows(
-        "SELECT topic, offset FROM cdc.dead_letters WHERE source = '{s}'"
+def test_a_refused_message_is_kept_raw_with_its_reason(orders: Captured) -> None:
+    messages = [message for message, _ in _REFUSED]
+    orders.arrive(event("c", order(5), 1_900), *messages, event("c", order(6), 2_100))
+    found = orders.rows(
+        "SELECT offset, topic, reason, hex(message), applied FROM cdc.dead_letters FINAL "
+        "WHERE source = '{s}' ORDER BY offset"
     )
-    assert (topic, offset) == (orders.table.topic, 1)
-    if isinstance(message, bytes):
-        found = orders.rows("SELECT hex(message) FROM cdc.dead_letters WHERE source = '{s}'")
-        assert found == [[message.hex().upper()]]
+    assert found == [
+        [offset, orders.table.topic, reason, raw(message).hex().upper(), 0]
+        for offset, (message, reason) in enumerate(_REFUSED, start=1)
+    ]
+    assert [row[0] for row in orders.current()] == [5, 6]
+    assert len(orders.history()) == 2
 
 
 def test_fields_in_another_order_are_read_by_name(orders: Captured) -> None:
@@ -299,33 +298,35 @@ _VALUES: list[tuple[str, Any, str | None]] = [
 
 
 def test_every_value_is_exact_or_a_dead_letter(shared: Daemon) -> None:
-    for pg_type, grouped in itertools.groupby(_VALUES, key=lambda each: each[0]):
-        group = list(grouped)
+    kinds = {pg_type: f"c{n}" for n, pg_type in enumerate(dict.fromkeys(t for t, _, _ in _VALUES))}
+    texts = []
+    for pg_type, name in kinds.items():
         made = mapping(pg_type)
-        assert made is not None
-        table = Captured(
-            shared,
-            [
-                Column(name="id", pg_type="integer", nullable=False),
-                Column(name="v", pg_type=pg_type, nullable=True),
-                Column(name="w", pg_type=pg_type, nullable=False),
-            ],
-        )
-        table.arrive(
-            *[
-                event("c", {"id": n, "v": value, "w": value}, 2_000 + n)
-                for n, (_, value, _) in enumerate(group)
-            ]
-        )
-        good = next(value for _, value, text in group if text is not None)
-        table.arrive(event("c", {"id": 1_000, "v": None, "w": good}, 9_000))
-        found = table.rows(
-            f"SELECT id, {made.ch_text('v')}, {made.ch_text('w')} FROM {{t}} ORDER BY id"
-        )
-        expected = [[n, text, text] for n, (_, _, text) in enumerate(group) if text is not None]
-        assert found[:-1] == expected, pg_type
-        assert found[-1][:2] == [1_000, None], pg_type
-        assert len(table.reasons()) == sum(text is None for _, _, text in group), pg_type
+        assert made is not None, pg_type
+        texts.append(made.ch_text(name))
+    table = Captured(
+        shared,
+        [
+            Column(name="id", pg_type="integer", nullable=False),
+            *(Column(name=name, pg_type=pg_type, nullable=True) for pg_type, name in kinds.items()),
+        ],
+    )
+    empty = dict.fromkeys(kinds.values())
+    table.arrive(
+        *[
+            event("c", {"id": n} | empty | {kinds[pg_type]: value}, 2_000 + n)
+            for n, (pg_type, value, _) in enumerate(_VALUES)
+        ]
+    )
+    found = {row[0]: row[1:] for row in table.rows(f"SELECT id, {', '.join(texts)} FROM {{t}}")}
+    expected = {
+        n: [text if name == kinds[pg_type] else None for name in kinds.values()]
+        for n, (pg_type, _, text) in enumerate(_VALUES)
+        if text is not None
+    }
+    assert found == expected
+    letters = table.rows("SELECT offset FROM cdc.dead_letters FINAL WHERE source = '{s}'")
+    assert {n for (n,) in letters} == set(range(len(_VALUES))) - expected.keys()
 
 
 def test_names_that_need_quotes_are_quoted(shared: Daemon) -> None:

@@ -146,8 +146,8 @@ def test_drift_by_hand_is_seen_by_refresh_and_healed_by_up(
     seen = project.pulumi("refresh", "--yes", "-s", "local")
     assert seen.returncode != 0, "ClickHouse is down, and refresh must say so"
     _ok(project.pulumi(*UP))
-    seen = _summary(_ok(project.pulumi("refresh", "--yes", "-s", "local")))
-    assert seen["updated"] >= 5, seen
+    found = _summary(_ok(project.pulumi("refresh", "--yes", "-s", "local")))
+    assert found["updated"] >= 5, found
 
     refused = project.pulumi(*UP)
     assert refused.returncode != 0, "the heartbeat topic has a partition too many: no silent shrink"

@@ -97,9 +97,10 @@ def test_a_replay_and_the_view_check_alike() -> None:
         ((), {"generated": {"price": "1"}}, "`generated` names price, which is no generated"),
         ((), {"generated": {"nope": "1"}}, "`generated` names nope, which is no generated"),
         ((), {"order_by": ["id"]}, "exactly the key's columns: region, id"),
-        ((), {"partition_by": "toYYYYMM(created)"}, "`<expression of the key> % <n>`"),
+        ((), {"partition_by": "toYYYYMM(created)"}, "`<column or call> % <n>`"),
         ((), {"partition_by": "id % 51"}, "from 1 to 50"),
         ((), {"partition_by": "id % 0"}, "from 1 to 50"),
+        ((), {"partition_by": "id + id % 4"}, "`<column or call> % <n>`"),
         ((), {"partition_by": "price % 4"}, "only the key's columns (region, id)"),
         ((), {"partition_by": "1 % 4"}, "only the key's columns"),
         (

@@ -1,0 +1,87 @@
+"""kill -9 of every service under load, and every row and value after it."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from ops.stack import Deployed
+from platforms.supervisor import Supervisor
+from tests.checkout import Checkout, checkout, equal
+
+SERVICES = ("connect", "clickhouse", "kafka", "postgres")
+SEED = int(os.environ.get("CDC_TEST_SEED", random.randrange(10**6)))
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
+    with checkout(tmp_path_factory.mktemp("clone")) as copy:
+        done = copy.cdc("up")
+        assert done.returncode == 0, done.stdout + done.stderr
+        yield copy
+
+
+@pytest.fixture(scope="module")
+def deployed(project: Checkout) -> Deployed:
+    return project.deployed()
+
+
+def _kill(deployed: Deployed, service: str) -> None:
+    """kill -9 of a service, and not before it is up after an earlier one."""
+    deadline = time.monotonic() + 60
+    while True:
+        state = Supervisor(deployed.home).state(service)
+        if state is not None and state["statename"] == "RUNNING":
+            break
+        assert time.monotonic() < deadline, f"{service} does not come back"
+        time.sleep(0.2)
+    os.kill(int(state["pid"]), signal.SIGKILL)
+
+
+def test_a_minute_of_load_with_every_service_killed_in_turn_loses_and_doubles_nothing(
+    project: Checkout, deployed: Deployed
+) -> None:
+    chance = random.Random(SEED)
+    print(f"CDC_TEST_SEED={SEED}")
+    until = time.monotonic() + 60
+    kills = 0
+    while time.monotonic() < until:
+        # The workload ends when its database is killed under it: a client's own affair.
+        load = project.start(*project.command("load", "--seconds", "60", "--rate", "1000"))
+        for service in SERVICES:
+            time.sleep(chance.uniform(2, 6))
+            _kill(deployed, service)
+            kills += 1
+        load.terminate()
+        load.wait()
+    assert kills >= len(SERVICES)
+    reports = project.verified()
+    assert equal(reports), (SEED, reports)
+    _no_change_is_missing_from_the_history(deployed)
+
+
+def _no_change_is_missing_from_the_history(deployed: Deployed) -> None:
+    """Exactly once into Kafka: no offset's event is in a topic twice under another offset."""
+    with deployed.clickhouse.client() as client:
+        for table in ("orders", "customers", "products", "inventory", "shipments"):
+            rows = client.query(
+                "SELECT count(), uniqExact(_partition, _offset) "
+                f"FROM inventory.{table}_history FINAL"
+            ).result_rows
+            assert rows[0][0] == rows[0][1], table
+
+
+def test_a_supervisor_killed_with_all_its_services_is_healed_by_up(
+    project: Checkout, deployed: Deployed
+) -> None:
+    pid = Supervisor(deployed.home).pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    done = project.cdc("up")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert equal(project.verified())
