@@ -177,13 +177,14 @@ def _progress(what: str, total: int, console: Console) -> Iterator[Events]:
             if ended is not None and str(ended.metadata.op) != "same":
                 label = _label(ended.metadata.urn)
                 busy.pop(label, None)
-                progress.advance(task)
+                done = progress.tasks[0].completed + 1
+                progress.update(task, completed=done, total=max(total, done))
                 if not console.is_terminal:
                     console.print(f"  {label}", markup=False)
             progress.update(task, now=", ".join(list(busy)[-3:]))
 
         yield advance
-        progress.update(task, completed=total, now="")
+        progress.update(task, total=progress.tasks[0].completed, now="")
 
 
 def _label(urn: str) -> str:

@@ -179,7 +179,8 @@ def _make(client: Client, each: Object, old: Object | None, destructive: bool) -
     kind, name = each["kind"], _quoted(each["name"])
     live = _live(client, each["name"])
     if live and kind == "table" and _holds_data(each):
-        _fit(client, each, live, destructive)
+        if each["columns"]:  # a table of sql/clickhouse/reference is known by its statement only
+            _fit(client, each, live, destructive)
         return
     if live and kind in ("table", "queue") and each != old:
         # Nothing is kept in it: a queue's position is Kafka's, a Null table has no rows.

@@ -112,18 +112,24 @@ class _Api:
         self._since = time.monotonic()
 
     def send(self, method: str, path: str, body: Any = None) -> requests.Response:
-        """Sends a request; tries again while the group rebalances (409) or the worker starts."""
-
-        def attempt() -> requests.Response | None:
-            answer = requests.request(
-                method, f"{self.url}/connectors/{self.name}{path}", json=body, timeout=TIMEOUT
-            )
-            return None if answer.status_code in (409, 503) else answer
-
-        answer = until(attempt, SETTLE, f"Kafka Connect at {self.url} answering", every=0.5)
+        """Sends a request about the connector; 404 is an answer, any other failure an error."""
+        answer = self._ask(method, f"/connectors/{self.name}{path}", body)
         if answer.status_code >= 400 and answer.status_code != 404:
             raise ProviderError(f"connector {self.name}: {_message(answer)}")
         return answer
+
+    def _ask(self, method: str, path: str, body: Any) -> requests.Response:
+        """Asks until the worker is up and its group has settled.
+
+        409 is a rebalance. While it starts, the worker answers 503, or 404 without its own JSON.
+        """
+
+        def attempt() -> requests.Response | None:
+            answer = requests.request(method, self.url + path, json=body, timeout=TIMEOUT)
+            starting = answer.status_code == 404 and not _has_message(answer)
+            return None if answer.status_code in (409, 503) or starting else answer
+
+        return until(attempt, SETTLE, f"Kafka Connect at {self.url} answering", every=0.5)
 
     def config(self) -> dict[str, str] | None:
         answer = self.send("GET", "/config")
@@ -132,16 +138,7 @@ class _Api:
     def validate(self, config: Mapping[str, str]) -> None:
         """Raises ProviderError naming each wrong value, before the connector is changed."""
         kind = config["connector.class"]
-        answer = until(
-            lambda: requests.put(
-                f"{self.url}/connector-plugins/{kind}/config/validate",
-                json=dict(config),
-                timeout=TIMEOUT,
-            ),
-            SETTLE,
-            f"Kafka Connect at {self.url} answering",
-            every=0.5,
-        )
+        answer = self._ask("PUT", f"/connector-plugins/{kind}/config/validate", dict(config))
         if answer.status_code >= 400:
             raise ProviderError(f"connector {self.name}: {_message(answer)}")
         errors = [
@@ -210,11 +207,13 @@ def _all_run(status: Mapping[str, Any]) -> bool:
     return bool(status["tasks"]) and all(part["state"] == "RUNNING" for part in parts)
 
 
+def _has_message(answer: requests.Response) -> bool:
+    return "json" in answer.headers.get("Content-Type", "")
+
+
 def _message(answer: requests.Response) -> str:
-    try:
-        return str(answer.json()["message"])
-    except (ValueError, KeyError):
-        return f"HTTP {answer.status_code} {answer.text[:200]}"
+    told = answer.json().get("message") if _has_message(answer) else answer.text[:200]
+    return f"{told} (HTTP {answer.status_code})"
 
 
 def _cause(trace: str) -> str:

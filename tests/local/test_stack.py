@@ -75,7 +75,8 @@ def test_a_changed_a_missing_and_an_added_row_are_named(
             "ALTER TABLE inventory.customers_final UPDATE last_name = 'Wrong' WHERE id = 11",
             "ALTER TABLE inventory.customers_final DELETE WHERE id = 12",
             "INSERT INTO inventory.customers_final SELECT * REPLACE(999999 AS id, "
-            "'nobody@example.com' AS email) FROM inventory.customers_final WHERE id = 13",
+            "'nobody@example.com' AS email) "
+            "FROM (SELECT * FROM inventory.customers_final WHERE id = 13)",
         ):
             client.command(statement, settings={"mutations_sync": 2})
     done = project.cdc("verify", "inventory.customers", "--json")

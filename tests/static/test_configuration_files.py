@@ -63,7 +63,15 @@ def test_the_project_files_defaults_are_the_programs() -> None:
 
 def test_no_stack_file_carries_a_salt_of_somebodys_passphrase() -> None:
     tracked = subprocess.run(
-        ["git", "grep", "-l", "^encryptionsalt", "HEAD", "--", "Pulumi.*.yaml"],
+        [
+            shutil.which("git") or "git",
+            "grep",
+            "-l",
+            "^encryptionsalt",
+            "HEAD",
+            "--",
+            "Pulumi.*.yaml",
+        ],
         cwd=ROOT,
         capture_output=True,
         text=True,
