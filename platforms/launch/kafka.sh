@@ -1,6 +1,6 @@
 #!/bin/sh
 # Starts a KRaft broker, after formatting its storage the first time.
-# Reads: JAVA, KAFKA_LIBS, HEAP_MB, CDC_CONFIG, CDC_DATA.
+# Reads: JAVA, KAFKA_LIBS, HEAP_MB, CLASS_ARCHIVES, CDC_CONFIG, CDC_DATA.
 set -eu
 umask 077
 if [ ! -f "$CDC_DATA/meta.properties" ]; then
@@ -11,6 +11,6 @@ if [ ! -f "$CDC_DATA/meta.properties" ]; then
         -t "$id" -c "$CDC_CONFIG/server.properties"
 fi
 exec "$JAVA" "-Xms${HEAP_MB}m" "-Xmx${HEAP_MB}m" -XX:+UseSerialGC -XX:+ExitOnOutOfMemoryError \
-    -XX:+AutoCreateSharedArchive -XX:SharedArchiveFile="$CDC_DATA.jsa" -Xlog:cds=off -Xlog:cds+dynamic=off \
+    -XX:+AutoCreateSharedArchive -XX:SharedArchiveFile="$CLASS_ARCHIVES/kafka.jsa" -Xlog:cds=off -Xlog:cds+dynamic=off \
     -Djava.awt.headless=true -Dlog4j2.configurationFile="$CDC_CONFIG/log4j2.properties" \
     -cp "$KAFKA_LIBS/*" kafka.Kafka "$CDC_CONFIG/server.properties"

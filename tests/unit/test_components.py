@@ -24,7 +24,8 @@ from tests.unit.deployment import Registered, connection, deploy, only
 
 @pytest.fixture
 def platform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalPlatform:
-    monkeypatch.setenv("CDC_HOME", str(tmp_path))
+    monkeypatch.setenv("CDC_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("CDC_CACHE", str(tmp_path / "cache"))
     where = Parts(*(Path("/parts") / name for name in ("java", "kafka", "plugins", "postgres")))
     monkeypatch.setattr("ops.parts.locate", lambda: where)
     return LocalPlatform("test")
