@@ -57,7 +57,7 @@ _PARSED: tuple[tuple[str, str], ...] = (
 )
 # Names that parse.sql works with; ClickHouse would take a source column of that name for them.
 _INTERNAL = (
-    "_head _image _keys _values _expected _source_ms "
+    "_head _image _keys _values _expected _source_ms _made "
     "_raw_message _error _timestamp _timestamp_ms _key _headers"
 )
 RESERVED = frozenset([name for name, _ in (*_META, *_PARSED)] + _INTERNAL.split())
@@ -342,7 +342,9 @@ def _decoded(source: SourceTable, options: CaptureOptions) -> list[_Decoded]:
             shown = f"ifNull(concat('=', substringUTF8({raw}, 1, 60)), ' is null')"
         else:
             raw = _generated(options.generated[column.name], carried, types)
-            value = made.narrow(raw)
+            # A lambda, for the rule names its argument many times: copied, the expression would be
+            # planned as often, and planning is done for every block.
+            value = f"arrayMap(_made -> {made.narrow('_made')}, [{raw}])[1]"
             shown = "' can''t be computed'"
         unreadable = f"isNull({ch_ident(column.name)})"
         if column.nullable:
