@@ -347,6 +347,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if debug:
             raise
         for line in str(error).strip().splitlines():
-            errors.print(f"error: {line}", markup=False, highlight=False, style="red")
+            errors.print(
+                f"error: {line}", markup=False, highlight=False, style="red", soft_wrap=True
+            )
         return 2 if isinstance(error, WrongUse) else 1
     return 0

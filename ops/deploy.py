@@ -20,6 +20,13 @@ from ops import engine, places
 from ops.stack import StackError, activate, must_be_known, stacks
 from platforms.supervisor import Supervisor
 
+# What the engine adds to a failure that it has already told.
+ECHOES = (
+    "update failed",
+    "preview failed",
+    "resource registration",
+    "an unhandled error occurred: program exited",
+)
 PAST = {"create": "created", "update": "updated", "delete": "deleted", "replace": "replaced"}
 T = TypeVar("T")
 Events = Callable[[events.EngineEvent], None]
@@ -138,7 +145,7 @@ def _told() -> Iterator[tuple[list[str], Events]]:
         if diagnostic is None or diagnostic.severity != "error":
             return
         text = _plain(diagnostic.message)
-        if text.startswith(("update failed", "preview failed", "resource registration")):
+        if text.startswith(ECHOES):
             return
         if text.startswith("Program failed with an unhandled exception"):
             text = "the program failed (--debug shows where): " + text.splitlines()[-1]
