@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from providers.process import Process
 
 LOOPBACK = "127.0.0.1"
 UNPRIVILEGED = "nobody"
+LEFTOVERS_END = 30.0  # seconds; the longest that a service may take to stop
 LAUNCHER = "launch.sh"
 LAUNCHERS = Path(__file__).parent / "launch"
 
@@ -39,8 +41,14 @@ class LocalPlatform:
         Raises:
             pulumi.RunError: names every taken port, its owner and what to do.
         """
-        if problems := taken(ports, Supervisor(self.home).pid):
-            raise pulumi.RunError("\n".join(problems))
+        supervisor = Supervisor(self.home)
+        # Services whose supervisor was killed need a moment to end; a stack that never ran has none.
+        ran_before = any(supervisor.programs.glob("*.conf"))
+        deadline = time.monotonic() + (LEFTOVERS_END if ran_before else 0.0)
+        while problems := taken(ports, supervisor.pid):
+            if time.monotonic() >= deadline:
+                raise pulumi.RunError("\n".join(problems))
+            time.sleep(0.5)
 
     def folders(self, service: str) -> Folders:
         folder = self.home / service
