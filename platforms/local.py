@@ -42,7 +42,7 @@ class LocalPlatform:
             pulumi.RunError: names every taken port, its owner and what to do.
         """
         supervisor = Supervisor(self.home)
-        # Services whose supervisor was killed need a moment to end; a stack that never ran has none.
+        # Services whose supervisor was killed need a moment to end; a new stack has none.
         ran_before = any(supervisor.programs.glob("*.conf"))
         deadline = time.monotonic() + (LEFTOVERS_END if ran_before else 0.0)
         while problems := taken(ports, supervisor.pid):
