@@ -132,7 +132,7 @@ def _run(failures: list[str], action: Callable[[], T]) -> T:
     except auto.CommandError as error:
         lines = [line.strip() for line in str(error).splitlines()]
         told = list(dict.fromkeys(failures)) or [line for line in lines if "rror:" in line]
-        raise StackError("\n".join(told)) from error
+        raise StackError("\n".join(told) or "pulumi failed: --debug shows how") from error
 
 
 @contextmanager

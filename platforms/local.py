@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pwd
 import sys
 import time
 from collections.abc import Mapping
@@ -15,7 +14,7 @@ from ops import parts, places
 from platforms.ports import taken
 from platforms.service import Endpoint, Folders, Service
 from platforms.supervisor import Supervisor
-from providers.process import Process
+from providers.process import Process, primary_group
 
 LOOPBACK = "127.0.0.1"
 UNPRIVILEGED = "nobody"
@@ -113,9 +112,7 @@ class LocalPlatform:
 
 def _wrapper(stop_signal: str, user: str) -> list[str]:
     """A supervisor that is killed takes its processes along, so its successor finds ports free."""
-    identity = [f"--reuid={user}", f"--regid={_group(user)}", "--clear-groups"] if user else []
+    identity = (
+        [f"--reuid={user}", f"--regid={primary_group(user)}", "--clear-groups"] if user else []
+    )
     return ["setpriv", *identity, f"--pdeathsig={stop_signal}"]
-
-
-def _group(user: str) -> int:
-    return pwd.getpwnam(user).pw_gid

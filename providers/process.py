@@ -183,10 +183,11 @@ def _write(folder: Path, files: Mapping[str, str], user: str) -> None:
             file.write(text)
     if user:
         for path in (folder, folder / "data", config, *config.iterdir()):
-            shutil.chown(path, user, _group(user))
+            shutil.chown(path, user, primary_group(user))
 
 
-def _group(user: str) -> int:
+def primary_group(user: str) -> int:
+    """The account's own group. Raises KeyError where there is no such account."""
     return pwd.getpwnam(user).pw_gid
 
 
