@@ -21,7 +21,8 @@ def connected(connection: Mapping[str, Any], patience: float = START) -> Iterato
     """A connection in autocommit mode; waits for a server that is just starting.
 
     Args:
-        connection: `host`, `port`, `user`, `password` and `database`.
+        connection: `host`, `port`, `user`, `password` and `database`; `parameters`, where there
+            are any, are libpq's own (`sslmode`, `sslrootcert`, …).
         patience: seconds to try for.
 
     Raises:
@@ -39,8 +40,8 @@ def connected(connection: Mapping[str, Any], patience: float = START) -> Iterato
                 password=connection["password"],
                 dbname=connection["database"],
                 autocommit=True,
-                connect_timeout=10,
                 application_name="cdc deployment",
+                **{"connect_timeout": 10, **connection.get("parameters", {})},
             )
         except psycopg.OperationalError as error:
             if "authentication failed" in str(error) or "does not exist" in str(error):

@@ -30,7 +30,8 @@ class SourceTableProvider(Provider):
         with connected(props["connection"]) as connection:
             outs = _described(connection, props)
             identity = value(connection, IDENTITY, _regclass(props))
-            _set_identity(connection, props["table"], "FULL")
+            if identity != "f":  # where it is, it takes no owner
+                _set_identity(connection, props["table"], "FULL")
         return CreateResult(props["table"], {**outs, "previous_identity": identity})
 
     def diff(self, _id: str, _olds: Props, _news: Props) -> DiffResult:
@@ -54,14 +55,15 @@ class SourceTableProvider(Provider):
     def update(self, _id: str, _olds: Props, _news: Props) -> UpdateResult:
         with connected(_news["connection"]) as connection:
             outs = _described(connection, _news)
-            _set_identity(connection, _news["table"], "FULL")
+            if value(connection, IDENTITY, _regclass(_news)) != "f":
+                _set_identity(connection, _news["table"], "FULL")
         return UpdateResult({**outs, "previous_identity": _olds["previous_identity"]})
 
     def delete(self, _id: str, _props: Props) -> None:
         with connected(_props["connection"]) as connection:
             exists = value(connection, IDENTITY, _regclass(_props)) is not None
             previous = IDENTITIES.get(_props["previous_identity"])
-            if exists and previous:
+            if exists and previous and previous != "FULL":
                 _set_identity(connection, _props["table"], previous)
 
 
