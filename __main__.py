@@ -14,7 +14,7 @@ from components.kafka import Kafka, KafkaArgs
 from components.postgres import Postgres, PostgresArgs
 from components.settings import Settings
 from components.source import Source, SourceArgs
-from ops.readiness import Plan
+from ops.readiness_model import Plan
 from platforms.local import LocalPlatform
 from providers.source_table import SourceTable
 

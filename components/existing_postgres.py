@@ -15,7 +15,8 @@ from catalog.model import CaptureOptions, CatalogError
 from catalog.objects import check
 from catalog.selection import Entry, expand, tables_of
 from components.source_url import SourceUrl
-from ops.readiness import Need, Plan, cautions, needs, told
+from ops.readiness import cautions, first_line, needs, told
+from ops.readiness_model import Need, Plan
 
 CONNECT_SECONDS = 10
 
@@ -71,7 +72,7 @@ class ExistingPostgres:
                 warnings = cautions(connection)
         except psycopg.Error as error:
             raise pulumi.RunError(
-                f"cdc:source: {url.where} as {url.user}: {_last_line(error)}"
+                f"cdc:source: {url.where} as {url.user}: {first_line(str(error))}"
             ) from error
         except CatalogError as error:
             raise pulumi.RunError(f"cdc:tables: {error}") from error
@@ -91,6 +92,8 @@ def _unsupported(
             check(describe(connection, options.table), options)
         except CatalogError as error:
             faults.append(str(error))
+        except psycopg.errors.InsufficientPrivilege:
+            continue  # told among the needs
     if not faults:
         return []
     return [
@@ -100,8 +103,3 @@ def _unsupported(
             tuple(faults),
         )
     ]
-
-
-def _last_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[-1] if lines else type(error).__name__

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from catalog.model import CaptureOptions, CatalogError
 from catalog.selection import Entry, named, parse_selection
 from components.source_url import SourceUrl
-from ops.readiness import UserIs
+from ops.readiness_model import UserIs
 
 
 class Ports(BaseModel):

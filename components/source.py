@@ -8,7 +8,7 @@ from typing import Any
 
 import pulumi
 
-from ops.readiness import UserIs
+from ops.readiness_model import UserIs
 from providers.heartbeat import TABLE as HEARTBEAT
 from providers.heartbeat import Heartbeat
 from providers.password import Password

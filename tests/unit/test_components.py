@@ -17,7 +17,7 @@ from components.kafka import Kafka, KafkaArgs
 from components.postgres import Postgres, PostgresArgs
 from components.source import Source, SourceArgs
 from ops.parts import Parts
-from ops.readiness import UserIs
+from ops.readiness_model import UserIs
 from platforms.local import LocalPlatform
 from providers.source_table import SourceTable
 from tests.unit.deployment import Registered, connection, deploy, only
