@@ -100,13 +100,16 @@ def up(
     state.render(state.status(deployed), console)
     console.print(f"Up in {time.monotonic() - began:.0f} s. Worth trying next:", highlight=False)
     option = "" if stack == "local" else f" --stack {stack}"
-    of_sample = (
-        (f"./cdc load{option} --seconds 60 --rate 1000", "a minute of orders, changes, deletes"),
-        (f"./cdc report{option}", "what an analyst would ask"),
+    next_load = (
+        f"./cdc load{option} --seconds 60 --rate 1000",
+        "a minute of orders, changes, deletes",
     )
+    next_report = (f"./cdc report{option}", "what an analyst would ask")
+    next_status = (f"./cdc status{option}", "how far is each table?")
     for command, what in (
+        *([next_load] if deployed.sample else []),
         (f"./cdc verify{option}", "is ClickHouse still equal to the source?"),
-        *(of_sample if deployed.sample else [(f"./cdc status{option}", "how far is each table?")]),
+        next_report if deployed.sample else next_status,
     ):
         console.print(f"  {command:<48} {what}", highlight=False)
     if not all(each.equal for each in found):
