@@ -250,13 +250,12 @@ def test_a_second_up_changes_nothing_and_a_new_table_is_in_the_next_preview(
 
 
 def test_down_leaves_the_server_as_it_was(project: Checkout, server: Server) -> None:
-    done = project.cdc("down", "--purge")
+    done = project.cdc("down")
     assert done.returncode == 0, done.stderr
     assert catalogs(server.dsn) == json.loads((project.folder / "before.json").read_text())
 
 
 def test_a_reader_captures_what_somebody_else_prepared(project: Checkout, server: Server) -> None:
-    assert project.pulumi("stack", "init", "local").returncode == 0  # `--purge` took it away
     project.configure(sourceUser="reader", publication="prepared")
     project.configure(secret=True, source=server.url("watcher", "of-the-watcher"))
     message = _told(project.cdc("up"))
