@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import pulumi
-from psycopg import sql
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, UpdateResult
 
 from catalog.introspect import describe
 from catalog.model import CaptureOptions, CatalogError
 from catalog.objects import check
 from providers.base import Props, Provider, ProviderError, own
-from providers.postgres import Connection, connected, table, value
+from providers.postgres import Connection, alter_table, connected, table, value
 
 IDENTITIES = {"d": "DEFAULT", "n": "NOTHING", "f": "FULL"}
 IDENTITY = "SELECT relreplident::text FROM pg_class WHERE oid = to_regclass(%s)"
@@ -115,9 +114,7 @@ def _described(connection: Connection, props: Props) -> Props:
 
 
 def _set_identity(connection: Connection, name: str, identity: str) -> None:
-    connection.execute(
-        sql.SQL("ALTER TABLE {} REPLICA IDENTITY {}").format(table(name), sql.SQL(identity))
-    )
+    alter_table(connection, table(name).as_string(connection), f"REPLICA IDENTITY {identity}")
 
 
 def _regclass(props: Props) -> str:

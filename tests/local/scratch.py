@@ -89,6 +89,18 @@ def postgres(
             )
 
 
+def restart(data: Path) -> None:
+    """Restart the Postgres of that data folder with the options it was started with."""
+    run: list[str | Path] = [*(NOBODY if places.is_root() else [])]
+    run.append(parts.locate().postgres / "bin" / "pg_ctl")
+    subprocess.run(
+        [*run, "-D", data, "-w", "-l", data.parent / "log", "restart"],
+        check=True,
+        cwd="/",
+        stdout=subprocess.DEVNULL,
+    )
+
+
 @contextmanager
 def kafka() -> Iterator[str]:
     """Run a broker (KRaft, one node, transactions allowed); yields its bootstrap address."""

@@ -16,6 +16,7 @@ from typing import Any
 
 import psycopg
 import pytest
+import requests
 import yaml
 from psycopg.conninfo import conninfo_to_dict
 
@@ -129,8 +130,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         "server.crt": certificate.read_text(),
         "pg_hba.conf": CLOSED,
     }
-    settings = {"ssl": "on", "max_slot_wal_keep_size": "1GB"}
-    with postgres("shop", settings, files) as dsn:
+    with postgres("shop", {"ssl": "on"}, files) as dsn:
         made = Server(dsn, certificate)
         made.sql(FOREIGN)
         yield made
@@ -203,6 +203,8 @@ def test_up_captures_it_by_configuration_only(project: Checkout, server: Server)
     done = project.cdc("up")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "./cdc load" not in done.stdout
+    assert done.stdout.count("warning: ") == 1
+    assert "max_slot_wal_keep_size is -1 on the source" in done.stdout
     _same(project, server)
     server.sql(CHANGES)
     _same(project, server)
@@ -227,6 +229,20 @@ def test_the_connector_comes_by_tls_as_a_login_of_its_own(server: Server) -> Non
         "USING (pid) WHERE a.usename LIKE 'cdc%'"
     )
     assert found == [("cdc_local_reader", True)]
+
+
+def test_the_given_password_is_readable_nowhere(project: Checkout) -> None:
+    at = project.deployed().connect
+    config = requests.get(f"{at.url}/connectors/{at.connector}/config", timeout=10)
+    assert config.json()["database.sslmode"] == "verify-full"
+    texts = {"connector": config.text, "tasks": json.dumps(config.json())}
+    for folder in (project.folder / ".pulumi-state", project.home / "local"):
+        for path in folder.rglob("*"):
+            if path.is_file() and not path.is_relative_to(project.home / "local" / "kafka"):
+                texts[str(path)] = path.read_text(errors="replace")
+    assert len(texts) > 10
+    forms = ("of/the dba", "of%2Fthe%20dba", "of\\/the dba")
+    assert [place for place, text in texts.items() if any(form in text for form in forms)] == []
 
 
 def test_a_second_up_changes_nothing_and_a_new_table_is_in_the_next_preview(

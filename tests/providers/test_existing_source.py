@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -22,7 +26,7 @@ from providers.role import RoleProvider
 from providers.slot import SlotProvider
 from providers.source_table import SourceTableProvider
 from tests.catalogs import catalogs
-from tests.local.scratch import postgres
+from tests.local.scratch import postgres, restart
 
 MARK = "cdc stack mine"
 SHOP = """
@@ -297,6 +301,28 @@ def test_nobody_answers_or_lets_in_is_one_line(server: str) -> None:
         ExistingPostgres.tables(other, parse_selection(["a.b"]), plan)
 
 
+def test_a_database_of_another_encoding_is_told(server: str) -> None:
+    make = "CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0"
+    with changed(server, make, "DROP DATABASE latin"):
+        url = _url(server, "postgres").model_copy(update={"database": "latin"})
+        plan = Plan("administrator", MARK, "s", "p", "r")
+        with pytest.raises(pulumi.RunError, match="encoded in LATIN1, only UTF8"):
+            ExistingPostgres.tables(url, parse_selection(["a.b"]), plan)
+
+
+def test_a_standby_is_told() -> None:
+    with postgres("shop", {"max_slot_wal_keep_size": "1GB"}) as dsn:
+        with psycopg.connect(dsn, autocommit=True) as conn:
+            conn.execute(SHOP)
+            row = conn.execute("SHOW data_directory").fetchone()
+        assert row is not None
+        (Path(row[0]) / "standby.signal").touch()
+        restart(Path(row[0]))
+        message = _message(dsn, "postgres")
+        assert "1. it is a standby, which can't be written to: give the primary's" in message
+        assert "It lacks 1 thing(s)" in message
+
+
 def test_a_server_that_does_not_log_row_changes_or_lets_nobody_replicate_is_told() -> None:
     hba = "host all all 127.0.0.1/32 trust\n"
     closed = {"max_wal_senders": "0", "wal_level": "replica", "max_slot_wal_keep_size": "1GB"}
@@ -370,6 +396,38 @@ def test_what_is_made_is_undone_to_the_last_grant(server: str, user: str) -> Non
     for name, outs in captured:
         assert outs is not None
         SourceTableProvider().delete(name, outs)
+    assert catalogs(server) == before
+
+
+def test_a_busy_table_is_waited_for_without_blocking_its_users(
+    server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("providers.postgres.LOCK_WAIT", 300)
+    monkeypatch.setattr("providers.postgres.LOCK_PAUSE", 0.3)
+    monkeypatch.setattr("providers.postgres.LOCK_PATIENCE", 2.0)
+    options = parse_selection(["sales.orders"])[0].options.model_dump_json()
+    props = {"connection": _connection(server, "postgres"), "table": "sales.orders"}
+    before = catalogs(server)
+    longest, done = 0.0, threading.Event()
+
+    def use() -> None:
+        nonlocal longest
+        with psycopg.connect(server, autocommit=True) as user:
+            while not done.is_set():
+                began = time.monotonic()
+                user.execute("SELECT count(*) FROM sales.orders")
+                longest = max(longest, time.monotonic() - began)
+
+    with psycopg.connect(server) as report, ThreadPoolExecutor() as pool:
+        report.execute("SELECT count(*) FROM sales.orders")  # and its transaction stays open
+        users = pool.submit(use)
+        try:
+            with pytest.raises(ProviderError, match=f"server processes {report.info.backend_pid}"):
+                SourceTableProvider().create({**props, "options": options})
+        finally:
+            done.set()
+        users.result()
+    assert 0.1 < longest < 1.0, longest
     assert catalogs(server) == before
 
 
