@@ -84,6 +84,7 @@ capture = Capture(
         connection={**postgres.inside, "database": settings.database},
         topic_prefix=settings.topic_prefix,
         poll_interval_ms=settings.poll_interval_ms,
+        keys={options.table: options.key for options in settings.tables if options.key},
     ),
     source,
     kafka,

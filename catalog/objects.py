@@ -108,6 +108,8 @@ _SUFFIXES: tuple[tuple[str, Kind], ...] = (
     ("_mv", "materialized_view"),
 )
 
+SUFFIXES = tuple(suffix for suffix, _ in _SUFFIXES)
+
 
 def object_names(qualified: str, target: str | None = None) -> list[tuple[str, Kind]]:
     """Names and kinds of what `table_objects` makes, in its order, known before the source is."""
@@ -258,6 +260,11 @@ def check(source: SourceTable, options: CaptureOptions) -> None:
     for name in options.generated:
         if name not in columns or columns[name].generated is None:
             raise CatalogError(f"{table}: `generated` names {name}, which is no generated column")
+    if not source.key:
+        raise CatalogError(
+            f"{table} has no primary key: name the columns of a unique index on NOT NULL columns, "
+            f"`{{table: {table}, key: [column, …]}}`"
+        )
     if options.order_by is not None and sorted(options.order_by) != sorted(source.key):
         raise CatalogError(
             f"{table}: `order_by` must hold exactly the key's columns: {', '.join(source.key)}"

@@ -8,7 +8,8 @@ from typing import Any, Literal
 import pulumi
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from catalog.model import CaptureOptions, CatalogError, parse_options
+from catalog.model import CaptureOptions, CatalogError, parse_options, refuse_clashes
+from catalog.objects import SUFFIXES
 
 
 class Ports(BaseModel):
@@ -68,7 +69,7 @@ class Settings(BaseModel):
             if (value := config.get_int(f"{_camel(field)}Port")) is not None
         }
         try:
-            return cls.model_validate(
+            settings = cls.model_validate(
                 {
                     **_given(config),
                     "slot": config.get("slot") or f"cdc_{stack}".lower().replace("-", "_"),
@@ -76,6 +77,8 @@ class Settings(BaseModel):
                     "tables": _tables(config),
                 }
             )
+            refuse_clashes(settings.tables, settings.topic_prefix, SUFFIXES)
+            return settings
         except ValidationError as error:
             raise pulumi.RunError(_sentences(error)) from error
         except CatalogError as error:
