@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from catalog.model import CapturedTable, Column
-from catalog.names import ch_ident, ch_string, pg_ident
+from catalog.names import ch_ident, ch_string, pg_ident, pg_qualified
 from catalog.types import TypeMapping
 from ops.verify_snapshot import Snapshot
 
@@ -32,7 +32,7 @@ class Compared:
     @property
     def source_name(self) -> str:
         """The table in Postgres, quoted."""
-        return f"{pg_ident(self.table.source.schema_)}.{pg_ident(self.table.source.name)}"
+        return pg_qualified(self.table.source.qualified)
 
     def target_name(self, suffix: str) -> str:
         """An object of the table in ClickHouse, quoted."""
@@ -81,8 +81,8 @@ def source_rows(compared: Compared, where: str = "true", *, shown: bool = False)
         f" FROM (SELECT {_source_joined(map(_text, compared.key_places))} AS key_text,"
         f" {_source_hashed(_source_joined(map(_text, places)))} AS row_hash"
         f"{_columns(places, shown)}"
-        f" FROM (SELECT {', '.join(texts)} FROM {compared.source_name} WHERE {where} OFFSET 0)"
-        f" AS texts OFFSET 0) AS hashes"
+        f" FROM (SELECT {', '.join(texts)} FROM {compared.table.source.rows}"
+        f" WHERE {where} OFFSET 0) AS texts OFFSET 0) AS hashes"
     )
 
 
