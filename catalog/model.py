@@ -12,6 +12,9 @@ from catalog.names import pg_qualified, topic_name
 
 # One dot splits schema and table. More dots would make topic and object names ambiguous.
 _QUALIFIED = r"^[^.]+\.[^.]+$"
+# What the platform calls columns of its own; all its other names begin with an underscore and don't
+# end with one.
+OURS = frozenset({"operation", "operation_name", "source_ts_ms", "processing_ts_ms"})
 # Databases of ClickHouse's own and of this platform.
 _TAKEN_DATABASES = frozenset({"cdc", "system", "information_schema", "INFORMATION_SCHEMA"})
 
@@ -53,11 +56,34 @@ class SourceTable(_Frozen):
         return f"{self.schema_}.{self.name}"
 
     @property
+    def stored(self) -> dict[str, str]:
+        """What each column is called where its values are kept, X_final and X_history.
+
+        Its own name, unless the platform uses that itself, or ClickHouse reads something into it:
+        a dot makes arrays of equal length of columns that share what is before it. A column that
+        is added later changes no other's name.
+        """
+        names: dict[str, str] = {}
+        for column in self.columns:
+            name = column.name.replace(".", "_")
+            if "." in column.name or is_ours(name):
+                name += "_"
+            while name in names.values():
+                name += "_"
+            names[column.name] = name
+        return names
+
+    @property
     def rows(self) -> str:
         """What to select from in Postgres: a partitioned table with its partitions, any other
         without the tables that inherit from it, which are tables of their own.
         """
         return ("" if self.partitioned else "ONLY ") + pg_qualified(self.qualified)
+
+
+def is_ours(column: str) -> bool:
+    """Whether a column of that name may be one of the platform's or of ClickHouse's own."""
+    return column in OURS or (column.startswith("_") and not column.endswith("_"))
 
 
 Qualified = Annotated[str, StringConstraints(pattern=_QUALIFIED)]
