@@ -35,6 +35,7 @@ else:
         "postgres", PostgresArgs(ports.postgres, settings.database, settings.sample), platform
     )
     options = settings.named_tables()
+settings.refuse_clashes(options)
 described = {
     each.table: SourceTable(f"source-{each.table}", connection=postgres.connection, options=each)
     for each in options
@@ -93,6 +94,7 @@ capture = Capture(
         connection=postgres.inside,
         topic_prefix=settings.topic_prefix,
         poll_interval_ms=settings.poll_interval_ms,
+        keys={each.table: each.key for each in options if each.key},
     ),
     source,
     kafka,

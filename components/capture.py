@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pulumi
 
+from catalog.names import java_pattern, key_columns
 from components.connect import Connect
 from components.kafka import RETENTION, Kafka
 from components.source import Source
@@ -22,12 +23,14 @@ class CaptureArgs:
 
     poll_interval_ms: how long the connector waits for more changes; the lower, the sooner rows
     arrive, the higher, the fewer transactions Kafka has to commit.
+    keys: columns that tell rows apart, of the tables where that isn't their primary key.
     """
 
     connector: str
     connection: Mapping[str, pulumi.Input[str]]
     topic_prefix: str
     poll_interval_ms: int
+    keys: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 class Capture(pulumi.ComponentResource):
@@ -74,6 +77,8 @@ class Capture(pulumi.ComponentResource):
                 "topic.prefix": prefix,
                 **EXACT,
                 **FAST,
+                # A change of the key is then a delete and a create, as with a primary key.
+                **({"message.key.columns": key_columns(args.keys)} if args.keys else {}),
                 "poll.interval.ms": str(args.poll_interval_ms),
                 "heartbeat.interval.ms": "5000",
                 "heartbeat.action.query": BEAT,
@@ -119,4 +124,4 @@ FAST = {
 
 def _expressions(tables: Sequence[str]) -> str:
     """Debezium reads the list as regular expressions, anchored at both ends."""
-    return ",".join(re.escape(table) for table in tables)
+    return ",".join(map(java_pattern, tables))

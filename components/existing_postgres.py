@@ -89,7 +89,7 @@ def _unsupported(
     faults = []
     for options in chosen:
         try:
-            check(describe(connection, options.table), options)
+            check(describe(connection, options.table, options.key), options)
         except CatalogError as error:
             faults.append(str(error))
         except psycopg.errors.InsufficientPrivilege:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import pulumi
 from pulumi.runtime.config import is_config_secret
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from catalog.model import CaptureOptions, CatalogError
+from catalog.model import CaptureOptions, CatalogError, refuse_clashes
+from catalog.objects import SUFFIXES
 from catalog.selection import Entry, named, parse_selection
 from components.source_url import SourceUrl
 from ops.readiness_model import UserIs
@@ -71,6 +72,13 @@ class Settings(BaseModel):
         """The tables of a stack with a Postgres of its own; pulumi.RunError for a pattern."""
         try:
             return named(self.tables)
+        except CatalogError as error:
+            raise pulumi.RunError(f"cdc:tables: {error}") from error
+
+    def refuse_clashes(self, tables: Sequence[CaptureOptions]) -> None:
+        """Raises pulumi.RunError where two of the tables would share a topic or an object."""
+        try:
+            refuse_clashes(tables, self.topic_prefix, SUFFIXES)
         except CatalogError as error:
             raise pulumi.RunError(f"cdc:tables: {error}") from error
 

@@ -10,7 +10,11 @@ from psycopg import sql
 from pulumi.dynamic import CreateResult, ReadResult, Resource, UpdateResult
 
 from providers.base import Props, Provider, ProviderError, own
-from providers.postgres import connected, table, value
+from providers.postgres import Connection, connected, table, value
+
+# The rows of a partitioned table come under its own name, whichever partition they lie in: one
+# that is attached later needs no deployment.
+PUBLISH = sql.SQL("publish = 'insert, update, delete, truncate', publish_via_partition_root = true")
 
 
 class PublicationProvider(Provider):
@@ -41,17 +45,21 @@ class PublicationProvider(Provider):
         with connected(props["connection"]) as connection:
             found = connection.execute(
                 "SELECT oid::text, pubinsert AND pubupdate AND pubdelete AND pubtruncate "
-                "FROM pg_publication WHERE pubname = %s",
+                "AND pubviaroot FROM pg_publication WHERE pubname = %s",
                 [props["publication"]],
             ).fetchone()
             if found is None:
                 return ReadResult("", own(props))
             rows = connection.execute(
-                "SELECT format('%%s.%%s', schemaname, tablename) FROM pg_publication_tables "
-                "WHERE pubname = %s ORDER BY 1",
+                "SELECT format('%%s.%%s', n.nspname, c.relname) FROM pg_publication p "
+                "JOIN pg_publication_rel r ON r.prpubid = p.oid "
+                "JOIN pg_class c ON c.oid = r.prrelid "
+                "JOIN pg_namespace n ON n.oid = c.relnamespace WHERE p.pubname = %s",
                 [props["publication"]],
             ).fetchall()
-        tables = [row[0] for row in rows]
+        tables = sorted(row[0] for row in rows)  # as Python sorts, not as the database's locale
+        if props["prepared"]:
+            return ReadResult(id_, {**own(props), "oid": found[0]})
         return ReadResult(id_, {**own(props), "oid": found[0], "whole": found[1], "tables": tables})
 
     def update(self, _id: str, _olds: Props, _news: Props) -> UpdateResult:
@@ -66,9 +74,12 @@ class PublicationProvider(Provider):
 
     def _apply(self, props: Props) -> Props:
         name = sql.Identifier(props["publication"])
-        tables = sql.SQL(", ").join(table(each) for each in props["tables"])
-        publish = sql.SQL("publish = 'insert, update, delete, truncate'")
+        # ONLY: without it the tables that inherit from one would come along.
+        tables = sql.SQL(", ").join(
+            sql.SQL("ONLY {}").format(table(each)) for each in props["tables"]
+        )
         with connected(props["connection"]) as connection, connection.transaction():
+            _refuse_partitions(connection, props["tables"])
             exists = value(
                 connection, "SELECT 1 FROM pg_publication WHERE pubname = %s", props["publication"]
             )
@@ -82,11 +93,11 @@ class PublicationProvider(Provider):
                 connection.execute(
                     sql.SQL("ALTER PUBLICATION {} SET TABLE {}").format(name, tables)
                 )
-                connection.execute(sql.SQL("ALTER PUBLICATION {} SET ({})").format(name, publish))
+                connection.execute(sql.SQL("ALTER PUBLICATION {} SET ({})").format(name, PUBLISH))
             else:
                 connection.execute(
                     sql.SQL("CREATE PUBLICATION {} FOR TABLE {} WITH ({})").format(
-                        name, tables, publish
+                        name, tables, PUBLISH
                     )
                 )
             if not props["prepared"]:
@@ -142,3 +153,19 @@ class Publication(Resource, module="cdc", name="PostgresPublication"):
             },
             opts,
         )
+
+
+def _refuse_partitions(connection: Connection, tables: Sequence[str]) -> None:
+    """Raises ProviderError for a table and its own partition: the partition would get nothing."""
+    for each in tables:
+        found = connection.execute(
+            "SELECT format('%%s.%%s', n.nspname, c.relname) "
+            "FROM pg_partition_ancestors(to_regclass(%s)) a JOIN pg_class c ON c.oid = a.relid "
+            "JOIN pg_namespace n ON n.oid = c.relnamespace",
+            [table(each).as_string(connection)],
+        )
+        if above := {row[0] for row in found} & set(tables) - {each}:
+            raise ProviderError(
+                f"{each} is a partition of {min(above)}, which is captured with all its "
+                "partitions: leave the partition out of cdc:tables"
+            )

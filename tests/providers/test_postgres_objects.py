@@ -199,7 +199,7 @@ def _table(services: Services, options: CaptureOptions = ORDERS) -> dict[str, An
         "options": options.model_dump_json(),
         "identity": "FULL",
         "described": None,
-        "previous_identity": None,
+        "previous": None,
     }
 
 
