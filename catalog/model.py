@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from catalog.names import pg_qualified, topic_name
+from catalog.names import ch_file_name, pg_qualified, topic_name
 
 # One dot splits schema and table. More dots would make topic and object names ambiguous.
 _QUALIFIED = r"^[^.]+\.[^.]+$"
@@ -17,6 +17,8 @@ _QUALIFIED = r"^[^.]+\.[^.]+$"
 OURS = frozenset({"operation", "operation_name", "source_ts_ms", "processing_ts_ms"})
 # Databases of ClickHouse's own and of this platform.
 _TAKEN_DATABASES = frozenset({"cdc", "system", "information_schema", "INFORMATION_SCHEMA"})
+# A dropped table's file is called `database.table.UUID.sql`, in at most 255 bytes.
+_LONGEST_TARGET = 255 - len("..sql") - 36
 
 
 class CatalogError(Exception):
@@ -171,13 +173,19 @@ def refuse_clashes(
     for options in tables:
         topics[topic_name(topic_prefix, options.table)].append(options.table)
         target = options.target or options.table
-        if target.split(".", 1)[0] in _TAKEN_DATABASES:
+        database = target.split(".", 1)[0]
+        if database in _TAKEN_DATABASES:
             raise CatalogError(
-                f"{options.table}: `target` can't be in database {target.split('.', 1)[0]}, which "
-                "is not for captured tables: name another, like `target: source_cdc.heartbeat`"
+                f"{options.table}: `target` can't be in database {database}, which is not for "
+                "captured tables: name another, like `target: source_cdc.heartbeat`"
             )
         for suffix in sorted(suffixes):
             objects[target + suffix].append(options.table)
+            if len(ch_file_name(target + suffix)) > _LONGEST_TARGET:
+                raise CatalogError(
+                    f"{options.table}: the names of its objects, like {target + suffix}, are too "
+                    "long for ClickHouse's files: give it a shorter `target`"
+                )
     for topic, names in topics.items():
         if len(names) > 1:
             raise CatalogError(

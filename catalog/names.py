@@ -31,6 +31,15 @@ def ch_string(value: str) -> str:
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
+def ch_file_name(qualified: str) -> str:
+    """The two names as ClickHouse writes them in a file's name: unusual bytes as %XX."""
+    return "".join(
+        chr(byte) if chr(byte).isascii() and (chr(byte).isalnum() or byte == 95) else f"%{byte:02X}"
+        for part in qualified.split(".", 1)
+        for byte in part.encode()
+    )
+
+
 def topic_name(prefix: str, qualified: str) -> str:
     """The topic Debezium writes `qualified` to: what Kafka forbids in a name becomes `_`.
 

@@ -78,6 +78,7 @@ def test_any_characters_but_a_second_dot_make_a_name(name: str) -> None:
         (["a.b", "a.b_final"], "a.b and a.b_final would both make a.b_final in ClickHouse"),
         (["cdc.b"], "cdc.b: `target` can't be in database cdc"),
         ([{"table": "a.b", "target": "system.b"}], "can't be in database system"),
+        ([f"{'n' * 63}.{'ü' * 31}"], "too long for ClickHouse's files: give it a shorter `target`"),
     ],
 )
 def test_tables_that_would_write_to_one_place_are_refused(tables: list[object], said: str) -> None:
@@ -85,6 +86,10 @@ def test_tables_that_would_write_to_one_place_are_refused(tables: list[object], 
         refuse_clashes([parse_options(each) for each in tables], "pg", SUFFIXES)
     assert said in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_the_longest_names_of_plain_letters_fit() -> None:
+    refuse_clashes([parse_options(f"{'n' * 63}.{'t' * 63}")], "pg", SUFFIXES)
 
 
 def test_names_that_differ_only_in_case_do_not_clash() -> None:
