@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from catalog.names import ch_file_name, pg_qualified, topic_name
+from catalog.names import ch_file_name, consumer_group, pg_qualified, topic_name
 
 # One dot splits schema and table. More dots would make topic and object names ambiguous.
 _QUALIFIED = r"^[^.]+\.[^.]+$"
@@ -158,7 +158,7 @@ def capture(source: SourceTable, options: CaptureOptions, topic_prefix: str) -> 
         topic=topic_name(topic_prefix, source.qualified),
         database=database,
         table=table,
-        group=f"clickhouse.{target}",
+        group=consumer_group(target),
     )
 
 

@@ -119,6 +119,8 @@ EXACT = {
 FAST = {
     "max.batch.size": "8192",
     "max.queue.size": "32768",
+    # Rows of megabytes fill the worker's heap long before that many wait.
+    "max.queue.size.in.bytes": "67108864",
     "extended.headers.enabled": "false",
     "provide.transaction.metadata": "false",
 }

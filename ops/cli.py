@@ -312,7 +312,7 @@ def _bar(quiet: bool) -> Iterator[Progress]:
     """A progress bar; on stderr, so that standard output stays the answer."""
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
