@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import pulumi
 
@@ -20,7 +19,7 @@ from providers.heartbeat import TABLE as HEARTBEAT
 
 @dataclass(frozen=True)
 class CaptureArgs:
-    """connector: its name. connection: where the worker reaches the source (host, port, database).
+    """connector: its name. connection: how the worker reaches the source, as Debezium's settings.
 
     poll_interval_ms: how long the connector waits for more changes; the lower, the sooner rows
     arrive, the higher, the fewer transactions Kafka has to commit.
@@ -28,7 +27,7 @@ class CaptureArgs:
     """
 
     connector: str
-    connection: Mapping[str, pulumi.Input[Any]]
+    connection: Mapping[str, pulumi.Input[str]]
     topic_prefix: str
     poll_interval_ms: int
     keys: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -66,9 +65,8 @@ class Capture(pulumi.ComponentResource):
             config={
                 "connector.class": "io.debezium.connector.postgresql.PostgresConnector",
                 "tasks.max": "1",
-                "database.hostname": args.connection["host"],
-                "database.port": pulumi.Output.from_input(args.connection["port"]).apply(str),
-                "database.dbname": args.connection["database"],
+                **args.connection,
+                **({"database.sslrootcert": connect.source_ca} if connect.source_ca else {}),
                 "database.user": source.role,
                 "database.password": connect.source_password,
                 "plugin.name": "pgoutput",

@@ -97,8 +97,8 @@ def render(found: Status, console: Console) -> None:
             f"[{colour}]{each.state}[/]",
             each.version,
             each.address,
-            f"{each.memory_mb} MB",
-            _duration(each.uptime_seconds),
+            f"{each.memory_mb} MB" if each.memory_mb else "",
+            _duration(each.uptime_seconds) if each.uptime_seconds else "",
         )
     total = sum(each.memory_mb for each in found.services)
     services.add_row("all", "", "", "", f"{total} MB", "", end_section=True)
@@ -124,13 +124,15 @@ def render(found: Status, console: Console) -> None:
 def _service(
     deployed: Deployed, name: str, ask: Callable[[Deployed], tuple[str, str]]
 ) -> ServiceStatus:
-    state = Supervisor(deployed.home).states().get(name, {"statename": "STOPPED", "pid": 0})
+    ours = name != "postgres" or deployed.own_postgres
+    unknown = {"statename": "STOPPED" if ours else "EXISTING", "pid": 0}
+    state = Supervisor(deployed.home).states().get(name, unknown)
     version, address, problem = "", "", ""
     try:
         version, address = ask(deployed)
     except Exception as error:  # noqa: BLE001 - whatever it says is what is wrong with it
         lines = str(error).strip().splitlines() or [type(error).__name__]
-        problem = f"{lines[0]} (log: {deployed.home}/logs/{name}.log)"
+        problem = lines[0] + (f" (log: {deployed.home}/logs/{name}.log)" if ours else "")
     return ServiceStatus(
         name=name,
         healthy=not problem,

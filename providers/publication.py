@@ -20,11 +20,25 @@ PUBLISH = sql.SQL("publish = 'insert, update, delete, truncate', publish_via_par
 class PublicationProvider(Provider):
     """A publication of exactly the given tables
     (https://www.postgresql.org/docs/16/sql-createpublication.html).
+
+    One that somebody else has `prepared` is only looked at; any other that doesn't bear the stack's
+    `mark` is refused.
     """
 
     replace_on = ("publication",)
 
     def create(self, props: Props) -> CreateResult:
+        with connected(props["connection"]) as connection:
+            found = connection.execute(
+                "SELECT obj_description(oid, 'pg_publication') FROM pg_publication "
+                "WHERE pubname = %s",
+                [props["publication"]],
+            ).fetchone()
+        if found and not props["prepared"] and found[0] != props["mark"]:
+            raise ProviderError(
+                f"a publication {props['publication']} exists that this stack did not make: set "
+                "cdc:publication to another name, or drop it if nobody needs it"
+            )
         return CreateResult(props["publication"], self._apply(props))
 
     def read(self, id_: str, props: Props) -> ReadResult:
@@ -44,12 +58,16 @@ class PublicationProvider(Provider):
                 [props["publication"]],
             ).fetchall()
         tables = sorted(row[0] for row in rows)  # as Python sorts, not as the database's locale
+        if props["prepared"]:
+            return ReadResult(id_, {**own(props), "oid": found[0]})
         return ReadResult(id_, {**own(props), "oid": found[0], "whole": found[1], "tables": tables})
 
     def update(self, _id: str, _olds: Props, _news: Props) -> UpdateResult:
         return UpdateResult(self._apply(_news))
 
     def delete(self, _id: str, _props: Props) -> None:
+        if _props["prepared"]:
+            return
         name = sql.Identifier(_props["publication"])
         with connected(_props["connection"]) as connection:
             connection.execute(sql.SQL("DROP PUBLICATION IF EXISTS {}").format(name))
@@ -62,9 +80,16 @@ class PublicationProvider(Provider):
         )
         with connected(props["connection"]) as connection, connection.transaction():
             _refuse_partitions(connection, props["tables"])
-            if value(
+            exists = value(
                 connection, "SELECT 1 FROM pg_publication WHERE pubname = %s", props["publication"]
-            ):
+            )
+            if props["prepared"]:
+                if not exists:
+                    raise ProviderError(
+                        f"there is no publication {props['publication']}: with cdc:sourceUser "
+                        "`reader` somebody else makes it; `pulumi preview` says how"
+                    )
+            elif exists:
                 connection.execute(
                     sql.SQL("ALTER PUBLICATION {} SET TABLE {}").format(name, tables)
                 )
@@ -73,6 +98,12 @@ class PublicationProvider(Provider):
                 connection.execute(
                     sql.SQL("CREATE PUBLICATION {} FOR TABLE {} WITH ({})").format(
                         name, tables, PUBLISH
+                    )
+                )
+            if not props["prepared"]:
+                connection.execute(
+                    sql.SQL("COMMENT ON PUBLICATION {} IS {}").format(
+                        name, sql.Literal(props["mark"])
                     )
                 )
             oid = value(
@@ -86,7 +117,12 @@ class PublicationProvider(Provider):
 class Publication(Resource, module="cdc", name="PostgresPublication"):
     """A publication of `tables` (`schema.table`), all operations, truncate included.
 
-    `oid` tells one publication from its successor of the same name.
+    Args:
+        mark: the comment by which the stack knows it as its own.
+        prepared: somebody else has made it, and it stays as it is.
+
+    Attributes:
+        oid: tells one publication from its successor of the same name.
     """
 
     publication: pulumi.Output[str]
@@ -99,6 +135,8 @@ class Publication(Resource, module="cdc", name="PostgresPublication"):
         connection: Mapping[str, pulumi.Input[Any]],
         publication: str,
         tables: Sequence[pulumi.Input[str]],
+        mark: str,
+        prepared: bool = False,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__(
@@ -108,6 +146,8 @@ class Publication(Resource, module="cdc", name="PostgresPublication"):
                 "connection": dict(connection),
                 "publication": publication,
                 "tables": pulumi.Output.all(*tables).apply(sorted),
+                "mark": mark,
+                "prepared": prepared,
                 "whole": True,
                 "oid": None,
             },

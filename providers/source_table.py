@@ -12,7 +12,7 @@ from catalog.introspect import describe, replica_identities
 from catalog.model import CaptureOptions, CatalogError
 from catalog.objects import check
 from providers.base import Props, Provider, ProviderError, own
-from providers.postgres import Connection, connected
+from providers.postgres import Connection, alter_table, connected, value
 
 
 class SourceTableProvider(Provider):
@@ -64,7 +64,8 @@ class SourceTableProvider(Provider):
         with connected(_props["connection"]) as connection:
             # Not only those of its present family: a partition may have been detached since.
             for name, identity in _props["previous"].items():
-                _set_identity(connection, name, identity)
+                if identity != "FULL":
+                    _set_identity(connection, name, identity)
 
 
 class SourceTable(Resource, module="cdc", name="SourceTable"):
@@ -129,4 +130,6 @@ def _set_full(connection: Connection, found: Mapping[str, str]) -> None:
 
 
 def _set_identity(connection: Connection, name: str, identity: str) -> None:
-    connection.execute(f"ALTER TABLE IF EXISTS {name} REPLICA IDENTITY {identity}".encode())
+    # A partition may have been dropped meanwhile.
+    if value(connection, "SELECT to_regclass(%s)", name):
+        alter_table(connection, name, f"REPLICA IDENTITY {identity}")
