@@ -1,74 +1,59 @@
 """The ClickHouse objects of a captured table, in the order they are made.
 
-X_queue → X_mv → X_parsed ─┬→ X_history_mv   → X_history
-(Kafka)          (Null)    ├→ X_final_mv     → X_final ← X (view: the current rows)
-                           ├→ X_dead_mv      → cdc.dead_letters
-                           └→ X_truncates_mv → cdc.truncates
+X_queue → X_mv → X_read → X_decoded_mv → X_decoded → X_parsed_mv → X_parsed
+(Kafka)          (Null)                  (Null)                    (Null)
+
+X_parsed ─┬→ X_history_mv → X_history
+          ├→ X_final_mv   → X_final ← X (view: the current rows)
+          └→ X_aside_mv   → X_aside ─┬→ X_dead_mv      → cdc.dead_letters
+                            (Null)   └→ X_truncates_mv → cdc.truncates
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from pathlib import Path
-from string import Template
 from typing import Literal
 
 from catalog.model import CapturedTable, CaptureOptions, CatalogError, Column, SourceTable
 from catalog.names import ch_ident, ch_qualified, ch_string
-from catalog.types import TypeMapping, UnsupportedType, mapping
+from catalog.parsing import (
+    ASIDE,
+    DECODED,
+    INTERNAL,
+    PARSED,
+    READ,
+    TIME,
+    WORD,
+    Parser,
+    sql,
+    types_of,
+)
+from catalog.types import TypeMapping
 
 Kind = Literal["database", "table", "queue", "materialized_view", "view"]
-
-_TEMPLATES = Path(__file__).parent.parent / "sql" / "clickhouse"
-_TIME = "DateTime64(3, 'UTC')"
 
 # Columns beside the source's own, with why they are compressed so: positions and times grow.
 _META: tuple[tuple[str, str], ...] = (
     ("operation", "LowCardinality(String) CODEC(ZSTD(1))"),
     ("operation_name", "LowCardinality(String) CODEC(ZSTD(1))"),
-    ("source_ts_ms", f"{_TIME} CODEC(Delta, ZSTD(1))"),
-    ("processing_ts_ms", f"{_TIME} CODEC(Delta, ZSTD(1))"),
+    ("source_ts_ms", f"{TIME} CODEC(Delta, ZSTD(1))"),
+    ("processing_ts_ms", f"{TIME} CODEC(Delta, ZSTD(1))"),
     ("_lsn", "UInt64 CODEC(Delta, ZSTD(1))"),
     ("_txid", "UInt64 CODEC(Delta, ZSTD(1))"),
     ("_version", "UInt64 CODEC(Delta, ZSTD(1))"),
     ("_deleted", "UInt8 CODEC(ZSTD(1))"),
     ("_partition", "UInt32 CODEC(ZSTD(1))"),
     ("_offset", "UInt64 CODEC(Delta, ZSTD(1))"),
-    ("_synced_at", f"{_TIME} DEFAULT now64(3, 'UTC') CODEC(Delta, ZSTD(1))"),
+    ("_synced_at", f"{TIME} DEFAULT now64(3, 'UTC') CODEC(Delta, ZSTD(1))"),
 )
-# The checked row on its way; never stored, so without codecs.
-_PARSED: tuple[tuple[str, str], ...] = (
-    ("operation", "String"),
-    ("source_ts_ms", _TIME),
-    ("processing_ts_ms", _TIME),
-    ("_lsn", "UInt64"),
-    ("_txid", "UInt64"),
-    ("_version", "UInt64"),
-    ("_deleted", "UInt8"),
-    ("_dated", "UInt8"),
-    ("_applied", "UInt8"),
-    ("_suspect", "UInt8"),
-    ("_replayed", "UInt8"),
-    ("_topic", "LowCardinality(String)"),
-    ("_partition", "UInt64"),
-    ("_offset", "UInt64"),
-    ("_message", "String"),
-)
-# Names that parse.sql works with; ClickHouse would take a source column of that name for them.
-_INTERNAL = (
-    "_head _image _keys _values _expected _source_ms _made "
-    "_raw_message _error _timestamp _timestamp_ms _key _headers"
-)
-RESERVED = frozenset([name for name, _ in (*_META, *_PARSED)] + _INTERNAL.split())
+RESERVED = frozenset([name for name, _ in (*_META, *READ, *DECODED, *PARSED)] + INTERNAL)
 
 # `<column or call> % <n>`: ClickHouse refuses a block that touches more than 100 partitions and the
 # consumer would read it again for ever; a remainder can be negative, so n is half of that. A bare
 # `a + b % n` would not be bounded.
 _PARTITION = re.compile(r"(?P<key>\w+|`[^`]+`|\w*\((?:[^()]|\([^()]*\))*\))\s*%\s*(?P<count>\d+)")
 _MAX_PARTITIONS = 50
-# A column's name in an expression: quoted, or a word that is not called.
-_WORD = re.compile(r"`((?:[^`\\]|\\.)+)`|\b([A-Za-z_]\w*)\b(?!\s*\()")
 
 
 @dataclass(frozen=True)
@@ -96,11 +81,17 @@ class SqlObject:
 
 
 _SUFFIXES: tuple[tuple[str, Kind], ...] = (
+    ("_read", "table"),
+    ("_decoded", "table"),
     ("_parsed", "table"),
+    ("_aside", "table"),
     ("_history", "table"),
     ("_final", "table"),
+    ("_decoded_mv", "materialized_view"),
+    ("_parsed_mv", "materialized_view"),
     ("_history_mv", "materialized_view"),
     ("_final_mv", "materialized_view"),
+    ("_aside_mv", "materialized_view"),
     ("_dead_mv", "materialized_view"),
     ("_truncates_mv", "materialized_view"),
     ("", "view"),
@@ -132,11 +123,11 @@ def platform_objects() -> list[SqlObject]:
                 ("partition", "UInt32"),
                 ("offset", "UInt64 CODEC(Delta, ZSTD(1))"),
                 ("message", "String CODEC(ZSTD(3))"),
-                ("_synced_at", f"{_TIME} DEFAULT now64(3, 'UTC')"),
+                ("_synced_at", f"{TIME} DEFAULT now64(3, 'UTC')"),
                 ("_version", "UInt64 DEFAULT toUnixTimestamp64Micro(now64(6))"),
                 ("_deleted", "UInt8 DEFAULT 0"),
             ),
-            _sql("dead_letters"),
+            sql("dead_letters"),
         ),
         _table(
             "cdc.truncates",
@@ -144,10 +135,10 @@ def platform_objects() -> list[SqlObject]:
                 ("source", "LowCardinality(String)"),
                 ("lsn", "UInt64"),
                 ("txid", "UInt64"),
-                ("source_ts_ms", _TIME),
-                ("_synced_at", f"{_TIME} DEFAULT now64(3, 'UTC')"),
+                ("source_ts_ms", TIME),
+                ("_synced_at", f"{TIME} DEFAULT now64(3, 'UTC')"),
             ),
-            _sql("truncates"),
+            sql("truncates"),
         ),
     ]
 
@@ -162,38 +153,32 @@ def table_objects(
     """
     source = captured.source
     check(source, options)
-    types = _types(source)
+    parser = Parser(source, options, slot_lsn)
     names = {suffix: captured.target + suffix for suffix, _ in _SUFFIXES}
+    quoted = {suffix: ch_qualified(name) for suffix, name in names.items()}
+    source_name = ch_string(source.qualified)
     stored = (
         *(
-            (c.name, f"{_stored_type(c, types)} CODEC({types[c.name].codec})")
+            (c.name, f"{_stored_type(c, parser.types)} CODEC({parser.types[c.name].codec})")
             for c in source.columns
         ),
         *_META,
     )
-    parsed = (
-        *((c.name, f"Nullable({types[c.name].clickhouse})") for c in source.columns),
-        *_PARSED,
-    )
     order = options.order_by or source.key
     partition = f"PARTITION BY {options.partition_by}" if options.partition_by else ""
-    from_parsed = {
-        "parsed": ch_qualified(names["_parsed"]),
-        "source_name": ch_string(source.qualified),
-    }
-    rows = _sql(
+    rows = sql(
         "history_mv",
         columns="\n".join(f"    {_from_parsed(c)}," for c in source.columns),
-        **from_parsed,
+        parsed=quoted["_parsed"],
     )
-    current = _sql(
+    current = sql(
         "current",
         columns=",\n".join(f"    {ch_ident(c.name)}" for c in source.columns),
-        final=ch_qualified(names["_final"]),
+        final=quoted["_final"],
         slot_lsn=str(slot_lsn),
-        source_name=from_parsed["source_name"],
+        source_name=source_name,
     )
-    queue = _sql(
+    queue = sql(
         "queue",
         bootstrap=ch_string(kafka.bootstrap),
         topic=ch_string(captured.topic),
@@ -203,27 +188,50 @@ def table_objects(
         poll_timeout_ms=str(kafka.poll_timeout_ms),
         max_block_size=str(kafka.max_block_size),
     ) + "".join(f",\n    {key} = {ch_string(value)}" for key, value in kafka.extra.items())
-    messages = _sql("queue_mv", queue=ch_qualified(names["_queue"]))
+    aside = sql("aside_mv", parsed=quoted["_parsed"])
+    truncates = sql("truncates_mv", source_name=source_name, aside=quoted["_aside"])
+    through = sql("pass")
     return [
         _database(captured.database),
-        _table(names["_parsed"], parsed, _sql("parsed")),
-        _table(names["_history"], stored, _sql("history", key=_list(source.key))),
-        _table(names["_final"], stored, _sql("final", order=_list(order), partition=partition)),
+        _table(names["_read"], READ, through),
+        _table(names["_decoded"], parser.columns_decoded(), through),
+        _table(names["_parsed"], parser.columns_parsed(), through),
+        _table(names["_aside"], ASIDE, through),
+        _table(names["_history"], stored, sql("history", key=_list(source.key))),
+        _table(names["_final"], stored, sql("final", order=_list(order), partition=partition)),
+        _feed(names["_decoded_mv"], names["_decoded"], parser.decode(quoted["_read"])),
+        _feed(names["_parsed_mv"], names["_parsed"], parser.name(quoted["_decoded"])),
         _feed(names["_history_mv"], names["_history"], rows),
         _feed(names["_final_mv"], names["_final"], rows),
-        _feed(
-            names["_dead_mv"], "cdc.dead_letters", _dead_letters(source, options, names["_parsed"])
-        ),
-        _feed(names["_truncates_mv"], "cdc.truncates", _sql("truncates_mv", **from_parsed)),
+        _feed(names["_aside_mv"], names["_aside"], aside),
+        _feed(names["_dead_mv"], "cdc.dead_letters", parser.dead_letters(quoted["_aside"])),
+        _feed(names["_truncates_mv"], "cdc.truncates", truncates),
         SqlObject(
             name=names[""],
             kind="view",
-            create=f"CREATE OR REPLACE VIEW {ch_qualified(names[''])} AS\n{current}",
+            create=f"CREATE OR REPLACE VIEW {quoted['']} AS\n{current}",
             body=current,
         ),
         _table(names["_queue"], (("message", "String"),), queue, kind="queue"),
-        _feed(names["_mv"], names["_parsed"], _parse(source, options, slot_lsn, messages)),
+        _feed(names["_mv"], names["_read"], parser.read(_FROM_QUEUE, quoted["_queue"])),
     ]
+
+
+# A message and its origin, from the queue and from the dead letters.
+_FROM_QUEUE = (
+    "if(_error = '', message, _raw_message) AS _message",
+    "_topic",
+    "_partition",
+    "_offset",
+    "toUInt8(0) AS _replayed",
+)
+_FROM_LETTERS = (
+    "message AS _message",
+    "topic AS _topic",
+    "partition AS _partition",
+    "offset AS _offset",
+    "toUInt8(1) AS _replayed",
+)
 
 
 def replay_statement(captured: CapturedTable, options: CaptureOptions, slot_lsn: int) -> str:
@@ -232,10 +240,13 @@ def replay_statement(captured: CapturedTable, options: CaptureOptions, slot_lsn:
     Those in order now become rows (with their own versions, so nothing newer is overwritten) and
     leave `cdc.dead_letters`; the others stay with their present reason.
     """
-    letters = _sql("replay_source", source_name=ch_string(captured.source.qualified))
-    target = ch_qualified(captured.target + "_parsed")
-    into = _list(_parsed_names(captured.source))
-    return f"INSERT INTO {target} ({into})\n{_parse(captured.source, options, slot_lsn, letters)}"
+    parser = Parser(captured.source, options, slot_lsn)
+    name = ch_string(captured.source.qualified)
+    letters = parser.read(
+        _FROM_LETTERS, f"(SELECT * FROM cdc.dead_letters FINAL WHERE source = {name})"
+    )
+    target = ch_qualified(captured.target + "_read")
+    return f"INSERT INTO {target} ({_list([name for name, _ in READ])})\n{letters}"
 
 
 def check(source: SourceTable, options: CaptureOptions) -> None:
@@ -264,12 +275,12 @@ def check(source: SourceTable, options: CaptureOptions) -> None:
         )
     if options.partition_by is not None:
         _check_partition(source, options.partition_by)
-    _types(source)
+    types_of(source)
 
 
 def _check_partition(source: SourceTable, expression: str) -> None:
     match = _PARTITION.fullmatch(expression)
-    words = {quoted or plain for quoted, plain in _WORD.findall(match["key"])} if match else set()
+    words = {quoted or plain for quoted, plain in WORD.findall(match["key"])} if match else set()
     if match is None or not 1 <= int(match["count"]) <= _MAX_PARTITIONS:
         raise CatalogError(
             f"{source.qualified}: `partition_by` must be `<column or call> % <n>` with n "
@@ -282,105 +293,6 @@ def _check_partition(source: SourceTable, expression: str) -> None:
         )
 
 
-def _types(source: SourceTable) -> dict[str, TypeMapping]:
-    found = {column.name: mapping(column.pg_type) for column in source.columns}
-    unknown = [(c.name, c.pg_type) for c in source.columns if found[c.name] is None]
-    if unknown:
-        raise UnsupportedType(source.qualified, unknown)
-    return {name: made for name, made in found.items() if made is not None}
-
-
-def _parse(source: SourceTable, options: CaptureOptions, slot_lsn: int, messages: str) -> str:
-    columns = _decoded(source, options)
-    return _sql(
-        "parse",
-        outputs=_list(_parsed_names(source)),
-        columns="\n".join(f"        {c.value} AS {ch_ident(c.name)}," for c in columns),
-        unreadable=" OR ".join(f"({c.unreadable})" for c in columns),
-        required=_required(source),
-        known=_known(source),
-        slot_lsn=str(slot_lsn),
-        image=_sql("image", required=_required(source), source=messages),
-    )
-
-
-def _dead_letters(source: SourceTable, options: CaptureOptions, parsed: str) -> str:
-    refused = f"            SELECT * FROM {ch_qualified(parsed)} WHERE _suspect OR _replayed"
-    return _sql(
-        "dead_mv",
-        reasons=",\n".join(
-            f"            if({c.unreadable}, concat({ch_string(c.name)}, {c.shown}), '')"
-            for c in _decoded(source, options)
-        ),
-        required=_required(source),
-        known=_known(source),
-        source_name=ch_string(source.qualified),
-        image=_sql("image", required=_required(source), source=refused),
-    )
-
-
-@dataclass(frozen=True)
-class _Decoded:
-    """SQL of one column: its value, when that is unreadable, and what a reason shows then."""
-
-    name: str
-    value: str
-    unreadable: str
-    shown: str
-
-
-def _decoded(source: SourceTable, options: CaptureOptions) -> list[_Decoded]:
-    types = _types(source)
-    carried = [column for column in source.columns if column.generated is None]
-    position = {column.name: i for i, column in enumerate(carried, start=1)}
-    decoded = []
-    for column in source.columns:
-        made = types[column.name]
-        if column.name in position:
-            raw = f"_values[{position[column.name]}]"
-            value = made.decode(raw)
-            shown = f"ifNull(concat('=', substringUTF8({raw}, 1, 60)), ' is null')"
-        else:
-            raw = _generated(options.generated[column.name], carried, types)
-            # A lambda, for the rule names its argument many times: copied, the expression would be
-            # planned as often, and planning is done for every block.
-            value = f"arrayMap(_made -> {made.narrow('_made')}, [{raw}])[1]"
-            shown = "' can''t be computed'"
-        unreadable = f"isNull({ch_ident(column.name)})"
-        if column.nullable:
-            unreadable += f" AND isNotNull({raw})"
-        decoded.append(_Decoded(column.name, value, unreadable, shown))
-    return decoded
-
-
-def _required(source: SourceTable) -> str:
-    return _array([column.name for column in source.columns if column.generated is None])
-
-
-def _known(source: SourceTable) -> str:
-    return _array([column.name for column in source.columns])
-
-
-def _parsed_names(source: SourceTable) -> list[str]:
-    return [*(column.name for column in source.columns), *(name for name, _ in _PARSED)]
-
-
-def _generated(expression: str, carried: list[Column], types: dict[str, TypeMapping]) -> str:
-    # ClickHouse throws where a product of decimals overflows, which would stop the table. Inside
-    # the lambda the decimals carry 76 digits under their own names.
-    words = {quoted or plain for quoted, plain in _WORD.findall(expression)}
-    wide = [
-        (ch_ident(column.name), widen(ch_ident(column.name)))
-        for column in carried
-        if column.name in words and (widen := types[column.name].widen) is not None
-    ]
-    if not wide:
-        return f"({expression})"
-    names = ", ".join(name for name, _ in wide)
-    arrays = ", ".join(f"[{value}]" for _, value in wide)
-    return f"arrayMap(({names}) -> ({expression}), {arrays})[1]"
-
-
 def _stored_type(column: Column, types: dict[str, TypeMapping]) -> str:
     kind = types[column.name].clickhouse
     return f"Nullable({kind})" if column.nullable else kind
@@ -391,17 +303,8 @@ def _from_parsed(column: Column) -> str:
     return ident if column.nullable else f"assumeNotNull({ident}) AS {ident}"
 
 
-def _sql(template: str, **values: str) -> str:
-    text = (_TEMPLATES / f"{template}.sql").read_text(encoding="utf-8")
-    return Template(text).substitute(values).rstrip("\n")
-
-
 def _list(names: list[str] | tuple[str, ...]) -> str:
     return ", ".join(map(ch_ident, names))
-
-
-def _array(names: list[str]) -> str:
-    return f"[{', '.join(map(ch_string, names))}]"
 
 
 def _database(name: str) -> SqlObject:

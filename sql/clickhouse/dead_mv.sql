@@ -4,18 +4,17 @@ SELECT
     $source_name AS source,
     multiIf(
         NOT _suspect, '',
-        _head.op = '' AND NOT isValidJSON(_message), 'not valid JSON',
+        operation = '' AND NOT isValidJSON(_message), 'not valid JSON',
         NOT startsWith(_message, '{'), 'not a JSON object',
         operation = '', 'no op',
         operation NOT IN ('c', 'u', 'd', 'r', 't'), concat('unknown op: ', substringUTF8(operation, 1, 40)),
-        isNull(_head.source.lsn), 'no source.lsn',
-        NOT _dated, 'no source.ts_ms or ts_ms, or not of the last eight years',
+        isNull(_position), 'no source.lsn',
+        NOT $dated, 'no source.ts_ms or ts_ms, or not of the last eight years',
         empty(_keys), concat('no ', if(operation = 'd', 'before', 'after')),
         NOT hasAll(_keys, $required), concat('missing field: ', arrayStringConcat(
             arrayFilter(name -> NOT has(_keys, name), $required), ', ')),
-        NOT _applied, concat('unreadable: ', arrayStringConcat(arrayFilter(text -> text != '', [
-$reasons
-        ]), ', ')),
+        NOT _applied, concat('unreadable: ', if(empty(_unreadable),
+            $computed, arrayStringConcat(_unreadable, ', '))),
         concat('unknown field: ', arrayStringConcat(
             arrayFilter(name -> NOT has($known, name), _keys), ', '))) AS reason,
     _applied AS applied,
@@ -26,5 +25,14 @@ $reasons
     NOT _suspect AS _deleted
 FROM
 (
-$image
+    SELECT
+        *,
+$groups
+        arrayConcat(
+$reasons
+        ) AS _unreadable
+    FROM
+    (
+$read
+    )
 )

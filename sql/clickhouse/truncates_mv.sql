@@ -3,5 +3,5 @@ SELECT
     _lsn AS lsn,
     _txid AS txid,
     source_ts_ms
-FROM $parsed
+FROM $aside
 WHERE operation = 't' AND NOT _suspect

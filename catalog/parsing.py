@@ -1,0 +1,263 @@
+"""The SQL that turns Debezium's messages into checked rows, in steps.
+
+ClickHouse plans the text of a view anew for every block that passes, so a table's latency is what
+its views cost to plan: the steps are views of their own, with tables that keep nothing between
+them, because plain columns are far cheaper to plan on than aliases and subqueries; and columns of
+one type are decoded together (docs/benchmarks.md, "Latency").
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+
+from catalog.model import CaptureOptions, Column, SourceTable
+from catalog.names import ch_ident, ch_string
+from catalog.types import TypeMapping, UnsupportedType, mapping
+
+_TEMPLATES = Path(__file__).parent.parent / "sql" / "clickhouse"
+TIME = "DateTime64(3, 'UTC')"
+
+# The message and where it came from: what every step hands on. An INSERT goes by their order.
+_ORIGIN: tuple[tuple[str, str], ...] = (
+    ("_message", "String"),
+    ("_topic", "LowCardinality(String)"),
+    ("_partition", "UInt64"),
+    ("_offset", "UInt64"),
+    ("_replayed", "UInt8"),
+)
+# After read.sql: the head, and the image as texts.
+READ: tuple[tuple[str, str], ...] = (
+    *_ORIGIN,
+    ("operation", "String"),
+    ("_committed_ms", "Nullable(Int64)"),
+    ("_sent_ms", "Nullable(Int64)"),
+    ("_position", "Nullable(UInt64)"),
+    ("_transaction", "Nullable(UInt64)"),
+    ("_keys", "Array(String)"),
+    ("_expected", "UInt8"),
+    ("_values", "Array(Nullable(String))"),
+)
+_CHANGE: tuple[tuple[str, str], ...] = (
+    ("operation", "String"),
+    ("source_ts_ms", TIME),
+    ("processing_ts_ms", TIME),
+    ("_lsn", "UInt64"),
+    ("_txid", "UInt64"),
+)
+# After decode.sql, beside the groups of values.
+DECODED: tuple[tuple[str, str], ...] = (
+    *_CHANGE,
+    ("_whole", "UInt8"),
+    ("_complete", "UInt8"),
+    ("_unreadable", "UInt8"),
+    ("_familiar", "UInt8"),
+    *_ORIGIN,
+)
+# After name.sql, beside the columns.
+PARSED: tuple[tuple[str, str], ...] = (
+    *_CHANGE,
+    ("_version", "UInt64"),
+    ("_deleted", "UInt8"),
+    ("_applied", "UInt8"),
+    ("_suspect", "UInt8"),
+    *_ORIGIN,
+)
+# Rows that need a second look, on their way to the dead letters and the truncates.
+ASIDE: tuple[tuple[str, str], ...] = (
+    ("operation", "String"),
+    ("source_ts_ms", TIME),
+    ("_lsn", "UInt64"),
+    ("_txid", "UInt64"),
+    ("_applied", "UInt8"),
+    ("_suspect", "UInt8"),
+    *_ORIGIN,
+)
+# Names that the steps work with; ClickHouse would take a source column of that name for them.
+INTERNAL = ["_made", "_raw_message", "_error", "_timestamp", "_timestamp_ms", "_key", "_headers"]
+
+# A column's name in an expression: quoted, or a word that is not called.
+WORD = re.compile(r"`((?:[^`\\]|\\.)+)`|\b([A-Za-z_]\w*)\b(?!\s*\()")
+
+
+def sql(template: str, **values: str) -> str:
+    """The text of `sql/clickhouse/<template>.sql` with its `$placeholders` filled in."""
+    text = (_TEMPLATES / f"{template}.sql").read_text(encoding="utf-8")
+    return Template(text).substitute(values).rstrip("\n")
+
+
+def types_of(source: SourceTable) -> dict[str, TypeMapping]:
+    """Each column's mapping. Raises `UnsupportedType`, naming all columns that have none."""
+    found = {column.name: mapping(column.pg_type) for column in source.columns}
+    unknown = [(c.name, c.pg_type) for c in source.columns if found[c.name] is None]
+    if unknown:
+        raise UnsupportedType(source.qualified, unknown)
+    return {name: made for name, made in found.items() if made is not None}
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Columns that are decoded alike. `mask` picks their values out of the image's."""
+
+    name: str
+    mapping: TypeMapping
+    columns: tuple[Column, ...]
+    mask: str
+
+    @property
+    def texts(self) -> str:
+        return f"arrayFilter((_text, _of) -> _of, _values, {self.mask})"
+
+    @property
+    def values(self) -> str:
+        return f"arrayMap(_text -> {self.mapping.decode('_text')}, {self.texts})"
+
+    @property
+    def needed(self) -> str:
+        """For each column, whether NULL is no value of it."""
+        return str([int(not column.nullable) for column in self.columns])
+
+
+class Parser:
+    """The steps for one table.
+
+    Args:
+        slot_lsn: the position at which the slot was created, a lower bound of every change that
+            it streams.
+
+    Raises UnsupportedType for a column whose type has no mapping.
+    """
+
+    def __init__(self, source: SourceTable, options: CaptureOptions, slot_lsn: int) -> None:
+        self._source = source
+        self._generated = options.generated
+        self._slot_lsn = slot_lsn
+        self.types = types_of(source)
+        self.carried = [column for column in source.columns if column.generated is None]
+        self.groups = self._grouped()
+        self._required = array([column.name for column in self.carried])
+        self._known = array([column.name for column in source.columns])
+
+    def columns_decoded(self) -> tuple[tuple[str, str], ...]:
+        """Columns of the table between decode.sql and name.sql."""
+        return (
+            *((g.name, f"Array(Nullable({g.mapping.clickhouse}))") for g in self.groups),
+            *DECODED,
+        )
+
+    def columns_parsed(self) -> tuple[tuple[str, str], ...]:
+        """Columns of the table after name.sql."""
+        return (
+            *((c.name, f"Nullable({self.types[c.name].clickhouse})") for c in self._source.columns),
+            *PARSED,
+        )
+
+    def read(self, inputs: Sequence[str], source: str) -> str:
+        """`inputs` are expressions that give `_message` and the other columns of its origin."""
+        return sql(
+            "read",
+            inputs="\n".join(f"    {each}," for each in inputs),
+            required=self._required,
+            source=source,
+        )
+
+    def decode(self, source: str) -> str:
+        unreadable = " OR ".join(
+            f"arrayExists((_text, _made, _needed) -> isNull(_made) AND (_needed OR "
+            f"isNotNull(_text)), {g.texts}, {g.name}, {g.needed})"
+            for g in self.groups
+        )
+        return sql(
+            "decode",
+            groups="\n".join(f"    {g.values} AS {g.name}," for g in self.groups),
+            dated=sql("dated"),
+            required=self._required,
+            known=self._known,
+            unreadable=unreadable,
+            source=source,
+        )
+
+    def name(self, source: str) -> str:
+        place = {
+            column.name: f"{group.name}[{i}]"
+            for group in self.groups
+            for i, column in enumerate(group.columns, start=1)
+        }
+        columns, computed = [], []
+        for column in self._source.columns:
+            value = place.get(column.name)
+            if value is None:
+                made = self._computed(column)
+                # A lambda, for the rule names its argument many times: copied, the expression
+                # would be planned as often.
+                value = f"arrayMap(_made -> {self.types[column.name].narrow('_made')}, [{made}])[1]"
+                fits = f"isNotNull({ch_ident(column.name)})"
+                computed.append(f"({fits} OR isNull({made}))" if column.nullable else fits)
+            columns.append(f"    {value} AS {ch_ident(column.name)},")
+        return sql(
+            "name",
+            columns="\n".join(columns),
+            slot_lsn=str(self._slot_lsn),
+            also_computed="".join(f" AND {each}" for each in computed),
+            source=source,
+        )
+
+    def dead_letters(self, aside: str) -> str:
+        """Of the rows in the table `aside`, those that are not in order, with the reason."""
+        computed = [column.name for column in self._source.columns if column.generated is not None]
+        inputs = ["_message", "_topic", "_partition", "_offset", "_replayed", "_applied"]
+        return sql(
+            "dead_mv",
+            source_name=ch_string(self._source.qualified),
+            dated=sql("dated"),
+            required=self._required,
+            known=self._known,
+            computed=ch_string(f"{', '.join(computed)} can't be computed"),
+            groups="\n".join(f"        {g.values} AS {g.name}," for g in self.groups),
+            reasons=",\n".join(
+                f"            arrayFilter(_said -> _said != '', arrayMap((_column, _text, _made, "
+                f"_needed) -> if(isNull(_made) AND (_needed OR isNotNull(_text)), concat(_column, "
+                f"ifNull(concat('=', substringUTF8(_text, 1, 60)), ' is null')), ''), "
+                f"{array([c.name for c in g.columns])}, {g.texts}, {g.name}, {g.needed}))"
+                for g in self.groups
+            ),
+            read=self.read([*inputs, "_suspect"], aside),
+        )
+
+    def _grouped(self) -> list[_Group]:
+        alike: dict[str, list[Column]] = {}
+        for column in self.carried:
+            alike.setdefault(self.types[column.name].decode("_text"), []).append(column)
+        return [
+            _Group(
+                f"_values_{i}",
+                self.types[columns[0].name],
+                tuple(columns),
+                str([int(column in columns) for column in self.carried]),
+            )
+            for i, columns in enumerate(alike.values())
+        ]
+
+    def _computed(self, column: Column) -> str:
+        # ClickHouse throws where a product of decimals overflows, which would stop the table.
+        # Inside the lambda the decimals carry 76 digits under their own names.
+        expression = self._generated[column.name]
+        words = {quoted or plain for quoted, plain in WORD.findall(expression)}
+        wide = [
+            (ch_ident(carried.name), widen(ch_ident(carried.name)))
+            for carried in self.carried
+            if carried.name in words and (widen := self.types[carried.name].widen) is not None
+        ]
+        if not wide:
+            return f"({expression})"
+        names = ", ".join(name for name, _ in wide)
+        arrays = ", ".join(f"[{value}]" for _, value in wide)
+        return f"arrayMap(({names}) -> ({expression}), {arrays})[1]"
+
+
+def array(names: Sequence[str]) -> str:
+    """A ClickHouse array of strings."""
+    return f"[{', '.join(map(ch_string, names))}]"
