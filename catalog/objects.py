@@ -21,6 +21,7 @@ from catalog.parsing import (
     ASIDE,
     DECODED,
     INTERNAL,
+    LOADED,
     PARSED,
     READ,
     TIME,
@@ -110,7 +111,7 @@ def object_names(qualified: str, target: str | None = None) -> list[tuple[str, K
 
 
 def platform_objects() -> list[SqlObject]:
-    """What all tables share: the database `cdc`, its dead letters and truncates."""
+    """What all tables share: the database `cdc`, its dead letters, truncates and loads."""
     return [
         _database("cdc"),
         _table(
@@ -139,6 +140,35 @@ def platform_objects() -> list[SqlObject]:
                 ("_synced_at", f"{TIME} DEFAULT now64(3, 'UTC')"),
             ),
             sql("truncates"),
+        ),
+        _table(
+            "cdc.loads",
+            (
+                ("source", "LowCardinality(String)"),
+                ("lsn", "UInt64"),
+                ("stream", "String"),
+                ("rows", "UInt64"),
+                ("began_at", TIME),
+                ("finished_at", f"{TIME} DEFAULT now64(3, 'UTC')"),
+            ),
+            sql("loads"),
+        ),
+        _table(
+            "cdc.load_ranges",
+            (
+                ("source", "LowCardinality(String)"),
+                ("lsn", "UInt64"),
+                ("stream", "String"),
+                ("incarnation", "String"),
+                ("began_at", TIME),
+                ("relation", "String"),
+                ("first", "UInt64"),
+                ("end", "UInt64"),
+                ("rows", "UInt64"),
+                ("done", "UInt8"),
+                ("_synced_at", f"{TIME} DEFAULT now64(3, 'UTC')"),
+            ),
+            sql("load_ranges"),
         ),
     ]
 
@@ -175,7 +205,6 @@ def table_objects(
         "current",
         columns=",\n".join(f"    {ch_ident(c.name)}" for c in source.columns),
         final=quoted["_final"],
-        slot_lsn=str(slot_lsn),
         source_name=source_name,
     )
     queue = sql(
@@ -242,8 +271,11 @@ def replay_statement(captured: CapturedTable, options: CaptureOptions, slot_lsn:
     """
     parser = Parser(captured.source, options, slot_lsn)
     name = ch_string(captured.source.qualified)
+    # A loaded row is no message; it is loaded again instead.
     letters = parser.read(
-        _FROM_LETTERS, f"(SELECT * FROM cdc.dead_letters FINAL WHERE source = {name})"
+        _FROM_LETTERS,
+        "(SELECT * FROM cdc.dead_letters FINAL "
+        f"WHERE source = {name} AND topic != {ch_string(LOADED)})",
     )
     target = ch_qualified(captured.target + "_read")
     return f"INSERT INTO {target} ({_list([name for name, _ in READ])})\n{letters}"
