@@ -95,7 +95,7 @@ def _differences(report: TableReport, console: Console) -> None:
             f"{difference.target or 'missing'} in ClickHouse, expected {difference.expected}"
         )
     if report.dead_letters:
-        say(f"{report.dead_letters} dead letter(s): SELECT * FROM cdc.dead_letters FINAL")
+        say(f"{report.dead_letters} dead letter(s): ./cdc dead-letters list")
 
 
 def _key(key: dict[str, str | None]) -> str:

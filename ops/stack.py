@@ -14,7 +14,7 @@ from clickhouse_connect.driver.client import Client
 from pulumi import automation as auto
 from pydantic import BaseModel, ConfigDict, Field
 
-from catalog.model import CapturedTable
+from catalog.model import CapturedTable, CaptureOptions
 from ops import engine, places
 
 
@@ -96,6 +96,7 @@ class Deployed(BaseModel):
     heartbeat_topic: str
     sample: bool
     tables: tuple[CapturedTable, ...]
+    options: tuple[CaptureOptions, ...]
 
     @classmethod
     def read(cls, stack: str) -> Deployed:
@@ -105,7 +106,8 @@ class Deployed(BaseModel):
         """
         must_be_known(stack)
         outputs = workspace().stack_outputs(stack) if stack in stacks() else {}
-        if "tables" not in outputs:
+        # `options` is missing where an older version brought the stack up.
+        if "tables" not in outputs or "options" not in outputs:
             raise StackError(f"stack {stack} is not up: run `./cdc up --stack {stack}`")
         return cls.of(stack, {name: output.value for name, output in outputs.items()})
 
@@ -113,7 +115,8 @@ class Deployed(BaseModel):
     def of(cls, stack: str, outputs: Mapping[str, Any]) -> Deployed:
         """From the outputs as `pulumi stack output --json --show-secrets` prints them."""
         tables = [CapturedTable.model_validate_json(each) for each in outputs["tables"]]
-        return cls.model_validate({**outputs, "stack": stack, "tables": tables})
+        options = [CaptureOptions.model_validate_json(each) for each in outputs["options"]]
+        return cls.model_validate({**outputs, "stack": stack, "tables": tables, "options": options})
 
     def chosen(self, names: list[str]) -> tuple[CapturedTable, ...]:
         """The captured tables of these names (`schema.table`), all without any.
