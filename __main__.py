@@ -40,6 +40,8 @@ source = Source(
         publication=settings.publication,
         slot=settings.slot,
         tables=[table.table for table in described.values()],
+        reader=f"http://{platform.address('connect', ports.connect).operator}"
+        f"/connectors/{settings.connector}",
     ),
 )
 
@@ -84,12 +86,15 @@ capture = Capture(
         connection={**postgres.inside, "database": settings.database},
         topic_prefix=settings.topic_prefix,
         poll_interval_ms=settings.poll_interval_ms,
+        snapshot_tables=[t.table for t in settings.tables if t.initial_load == "stream"],
     ),
     source,
     kafka,
     connect,
     after=[table.objects for table in tables],
 )
+for table in tables:
+    table.load(capture, source, kafka, postgres.connection, settings.load_workers)
 
 pulumi.export("home", str(platform.home))
 pulumi.export("postgres", postgres.connection)
@@ -99,7 +104,7 @@ pulumi.export("clickhouse", clickhouse.connection)
 pulumi.export("analyst", clickhouse.analyst)
 pulumi.export("slot", settings.slot)
 pulumi.export("slot_lsn", source.slot.lsn)
-pulumi.export("heartbeat_topic", f"{settings.topic_prefix}.heartbeat")
+pulumi.export("heartbeat_topic", capture.heartbeat_topic)
 pulumi.export("tables", pulumi.Output.all(*[table.captured for table in tables]))
 pulumi.export("options", [options.model_dump_json() for options in settings.tables])
 pulumi.export("sample", settings.sample)

@@ -79,7 +79,9 @@ class Loading:
             "load",
             parsed=ch_qualified(f"{self._captured.target}_parsed"),
             outputs=", ".join(
-                map(ch_ident, [*(each.column.name for each in copied), *(c.name for c in generated)])
+                map(
+                    ch_ident, [*(each.column.name for each in copied), *(c.name for c in generated)]
+                )
             )
             + f", {_META}",
             names="".join(f"    {each.name},\n" for each in copied)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
@@ -65,6 +65,11 @@ class CaptureOptions(_Frozen):
     )
     order_by: tuple[str, ...] | None = Field(
         default=None, description="the key's columns in another order"
+    )
+    initial_load: Literal["copy", "stream"] = Field(
+        default="copy",
+        description="how existing rows come: copied beside the stream, or through it, as "
+        "Debezium's snapshot",
     )
 
 

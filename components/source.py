@@ -18,13 +18,17 @@ from providers.slot import Slot
 
 @dataclass(frozen=True)
 class SourceArgs:
-    """connection: an administrator's, to the captured database. tables: `schema.table` each."""
+    """connection: an administrator's, to the captured database. tables: `schema.table` each.
+
+    reader: address of the connector in Kafka Connect's REST API.
+    """
 
     connection: Mapping[str, pulumi.Input[Any]]
     role: str
     publication: str
     slot: str
     tables: Sequence[pulumi.Input[str]]
+    reader: str
 
 
 class Source(pulumi.ComponentResource):
@@ -72,6 +76,7 @@ class Source(pulumi.ComponentResource):
             connection=args.connection,
             slot=args.slot,
             publication=self.publication.oid,
+            reader=args.reader,
             opts=child,
         )
         self.register_outputs({"publication": args.publication, "slot": args.slot})

@@ -34,7 +34,7 @@ def platform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalPlatform:
 def _source() -> Source:
     return Source(
         "source",
-        SourceArgs(connection(), "reader", "pub", "slot", ["inventory.orders"]),
+        SourceArgs(connection(), "reader", "pub", "slot", ["inventory.orders"], "http://c/x"),
     )
 
 
@@ -60,7 +60,7 @@ def _whole(platform: LocalPlatform) -> list[Registered]:
         )
         Capture(
             "capture",
-            CaptureArgs("inventory-connector", connection(), "postgres-server", 20),
+            CaptureArgs("inventory-connector", connection(), "postgres-server", 20, []),
             source,
             kafka,
             connect,
