@@ -34,6 +34,8 @@ from ops import doctor as machine
 from ops import engine, parity, places, sample, suites, workload
 from ops import report as reports
 from ops import status as state
+from ops.backfill import resync as again
+from ops.backfill.errors import BackfillError
 from ops.deploy import deploy, destroy
 from ops.parts import MissingPart
 from ops.parts_maven import FetchError
@@ -68,6 +70,7 @@ EXPECTED = (
     MissingPart,
     FetchError,
     VerificationError,
+    BackfillError,
     psycopg.Error,
     ClickHouseError,
     KafkaException,
@@ -294,6 +297,29 @@ def load(
             f"{result.rolled_back:,} rolled back",
             highlight=False,
         )
+
+
+@app.command(epilog="Example:  ./cdc resync inventory.orders")
+def resync(tables: Tables = None, stack: Stack = "local") -> None:
+    """Loads tables again from the source, while everything runs.
+
+    Readers see the rows that were there until the new ones are whole; then the table is exactly the
+    source's, whatever had happened to it. One that was interrupted goes on where it stopped. Where
+    the slot was lost, makes a new one first, which loads all tables.
+    """
+    deployed = Deployed.read(stack)
+    chosen = deployed.chosen(tables or [])
+    if broken := parity.slot_fault(deployed):
+        console.print(broken, highlight=False)
+        console.print(f"Stack {stack}: {deploy(stack, console)}", highlight=False)
+        return
+    with _bar(False) as progress:
+        for table, done in again.resync(deployed, chosen, progress):
+            console.print(
+                f"{table.source.qualified}: {done.rows:,} rows loaded in {done.seconds:.1f} s "
+                f"({done.copied / max(done.seconds, 0.001):,.0f} rows/s)",
+                highlight=False,
+            )
 
 
 @app.command(epilog="Examples:  ./cdc report        ./cdc report daily_health --json")

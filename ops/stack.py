@@ -12,7 +12,7 @@ import clickhouse_connect
 import psycopg
 from clickhouse_connect.driver.client import Client
 from pulumi import automation as auto
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from catalog.model import CapturedTable, CaptureOptions
 from ops import engine, places
@@ -94,6 +94,7 @@ class Deployed(BaseModel):
     slot: str
     slot_lsn: int
     heartbeat_topic: str
+    load_workers: int
     sample: bool
     tables: tuple[CapturedTable, ...]
     options: tuple[CaptureOptions, ...]
@@ -106,10 +107,14 @@ class Deployed(BaseModel):
         """
         must_be_known(stack)
         outputs = workspace().stack_outputs(stack) if stack in stacks() else {}
-        # `options` is missing where an older version brought the stack up.
-        if "tables" not in outputs or "options" not in outputs:
+        if "tables" not in outputs:
             raise StackError(f"stack {stack} is not up: run `./cdc up --stack {stack}`")
-        return cls.of(stack, {name: output.value for name, output in outputs.items()})
+        try:
+            return cls.of(stack, {name: output.value for name, output in outputs.items()})
+        except (KeyError, ValidationError) as error:
+            raise StackError(
+                f"stack {stack} was brought up by another version: run `./cdc up --stack {stack}`"
+            ) from error
 
     @classmethod
     def of(cls, stack: str, outputs: Mapping[str, Any]) -> Deployed:

@@ -61,7 +61,8 @@ class InitialLoad(Resource, module="cdc", name="InitialLoad"):
         source, clickhouse: administrators' connections.
         kafka: bootstrap address for the operator. heartbeat_topic: of the connector.
         stream: the slot's `lsn`; another slot is another stream, and the table is loaded again.
-        snapshotted: the tables that the connector's own snapshot read.
+        snapshotted: the tables that the connector's own snapshot read; asked only of a table whose
+            rows come through the stream.
         workers: ranges of rows copied at the same time.
     """
 
