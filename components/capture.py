@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 import pulumi
 
+from catalog.names import java_pattern, key_columns
 from components.connect import Connect
 from components.kafka import RETENTION, Kafka
 from components.source import Source
@@ -19,18 +19,21 @@ from providers.heartbeat import TABLE as HEARTBEAT
 
 @dataclass(frozen=True)
 class CaptureArgs:
-    """connector: its name. connection: where the worker reaches the source (host, port, database).
+    """connector: its name. connection: how the worker reaches the source, as Debezium's settings.
 
     poll_interval_ms: how long the connector waits for more changes; the lower, the sooner rows
-    arrive, the higher, the fewer transactions Kafka has to commit. snapshot_tables: `schema.table`
-    of those whose rows the connector reads by itself when it first starts; all others are copied.
+    arrive, the higher, the fewer transactions Kafka has to commit.
+    snapshot_tables: `schema.table` of those whose rows the connector reads by itself when it first
+    starts; all others are copied.
+    keys: columns that tell rows apart, of the tables where that isn't their primary key.
     """
 
     connector: str
-    connection: Mapping[str, pulumi.Input[Any]]
+    connection: Mapping[str, pulumi.Input[str]]
     topic_prefix: str
     poll_interval_ms: int
-    snapshot_tables: Sequence[str]
+    snapshot_tables: Sequence[str] = ()
+    keys: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 class Capture(pulumi.ComponentResource):
@@ -68,9 +71,8 @@ class Capture(pulumi.ComponentResource):
             config={
                 "connector.class": "io.debezium.connector.postgresql.PostgresConnector",
                 "tasks.max": "1",
-                "database.hostname": args.connection["host"],
-                "database.port": pulumi.Output.from_input(args.connection["port"]).apply(str),
-                "database.dbname": args.connection["database"],
+                **args.connection,
+                **({"database.sslrootcert": connect.source_ca} if connect.source_ca else {}),
                 "database.user": source.role,
                 "database.password": connect.source_password,
                 "plugin.name": "pgoutput",
@@ -82,6 +84,8 @@ class Capture(pulumi.ComponentResource):
                 **_snapshot(args.snapshot_tables),
                 **EXACT,
                 **FAST,
+                # A change of the key is then a delete and a create, as with a primary key.
+                **({"message.key.columns": key_columns(args.keys)} if args.keys else {}),
                 "poll.interval.ms": str(args.poll_interval_ms),
                 "heartbeat.interval.ms": "5000",
                 "heartbeat.action.query": BEAT,
@@ -132,4 +136,4 @@ def _snapshot(tables: Sequence[str]) -> dict[str, str]:
 
 def _expressions(tables: Sequence[str]) -> str:
     """Debezium reads the list as regular expressions, anchored at both ends."""
-    return ",".join(re.escape(table) for table in tables)
+    return ",".join(map(java_pattern, tables))
