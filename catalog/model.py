@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
@@ -114,6 +114,11 @@ class CaptureOptions(_Frozen):
     )
     order_by: tuple[str, ...] | None = Field(
         default=None, description="the key's columns in another order"
+    )
+    initial_load: Literal["copy", "stream"] = Field(
+        default="copy",
+        description="how existing rows come: copied beside the stream, or through it, as "
+        "Debezium's snapshot",
     )
 
 
