@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from catalog.names import ch_file_name, pg_qualified, topic_name
+from catalog.names import ch_file_name, consumer_group, pg_qualified, topic_name
 
 # One dot splits schema and table. More dots would make topic and object names ambiguous.
 _QUALIFIED = r"^[^.]+\.[^.]+$"
@@ -115,6 +115,11 @@ class CaptureOptions(_Frozen):
     order_by: tuple[str, ...] | None = Field(
         default=None, description="the key's columns in another order"
     )
+    initial_load: Literal["copy", "stream"] = Field(
+        default="copy",
+        description="how existing rows come: copied beside the stream, or through it, as "
+        "Debezium's snapshot",
+    )
 
 
 class CapturedTable(_Frozen):
@@ -158,7 +163,7 @@ def capture(source: SourceTable, options: CaptureOptions, topic_prefix: str) -> 
         topic=topic_name(topic_prefix, source.qualified),
         database=database,
         table=table,
-        group=f"clickhouse.{target}",
+        group=consumer_group(target),
     )
 
 

@@ -18,7 +18,7 @@ from typing import Literal
 
 from catalog.model import CapturedTable, CaptureOptions, CatalogError, Column, SourceTable
 from catalog.names import ch_ident, ch_qualified, ch_string
-from catalog.parsing import TIME, WORD, Parser, sql, types_of
+from catalog.parsing import LOADED, TIME, WORD, Parser, sql, types_of
 from catalog.types import TypeMapping
 
 Kind = Literal["database", "table", "queue", "materialized_view", "view"]
@@ -104,7 +104,7 @@ def object_names(qualified: str, target: str | None = None) -> list[tuple[str, K
 
 
 def platform_objects() -> list[SqlObject]:
-    """What all tables share: the database `cdc`, its dead letters and truncates."""
+    """What all tables share: the database `cdc`, its dead letters, truncates and loads."""
     return [
         _database("cdc"),
         _table(
@@ -133,6 +133,35 @@ def platform_objects() -> list[SqlObject]:
                 ("_synced_at", f"{TIME} DEFAULT now64(3, 'UTC')"),
             ),
             sql("truncates"),
+        ),
+        _table(
+            "cdc.loads",
+            (
+                ("source", "LowCardinality(String)"),
+                ("lsn", "UInt64"),
+                ("stream", "String"),
+                ("rows", "UInt64"),
+                ("began_at", TIME),
+                ("finished_at", f"{TIME} DEFAULT now64(3, 'UTC')"),
+            ),
+            sql("loads"),
+        ),
+        _table(
+            "cdc.load_ranges",
+            (
+                ("source", "LowCardinality(String)"),
+                ("lsn", "UInt64"),
+                ("stream", "String"),
+                ("incarnation", "String"),
+                ("began_at", TIME),
+                ("relation", "String"),
+                ("first", "UInt64"),
+                ("end", "UInt64"),
+                ("rows", "UInt64"),
+                ("done", "UInt8"),
+                ("_synced_at", f"{TIME} DEFAULT now64(3, 'UTC')"),
+            ),
+            sql("load_ranges"),
         ),
     ]
 
@@ -176,7 +205,8 @@ def table_objects(
         ),
         stored=",\n".join(f"        {ch_ident(stored)}" for stored in columns.values()),
         final=quoted["_final"],
-        floor=sql("floor", slot_lsn=str(slot_lsn), source_name=source_name),
+        floor=sql("floor", source_name=source_name),
+        source_name=source_name,
     )
     queue = sql(
         "queue",
@@ -241,8 +271,11 @@ def replay_statement(captured: CapturedTable, options: CaptureOptions, slot_lsn:
     """
     parser = Parser(captured.source, options, slot_lsn)
     name = ch_string(captured.source.qualified)
+    # A loaded row is no message; it is loaded again instead.
     letters = parser.messages(
-        _FROM_LETTERS, f"(SELECT * FROM cdc.dead_letters FINAL WHERE source = {name})"
+        _FROM_LETTERS,
+        "(SELECT * FROM cdc.dead_letters FINAL "
+        f"WHERE source = {name} AND topic != {ch_string(LOADED)})",
     )
     target = ch_qualified(captured.target + "_read")
     return f"INSERT INTO {target} ({_list([name for name, _ in parser.columns_read()])})\n{letters}"
@@ -266,6 +299,11 @@ def check(source: SourceTable, options: CaptureOptions) -> None:
         raise CatalogError(
             f"{table} has no key that `order_by` or `partition_by` could use: leave them out, or "
             "name the columns of a unique index as `key`"
+        )
+    if not source.key and options.initial_load == "stream":
+        raise CatalogError(
+            f"{table} has no key, so nothing tells a row of a snapshot from the same in the "
+            "stream: leave out `initial_load: stream`, and its rows are copied"
         )
     if options.order_by is not None and sorted(options.order_by) != sorted(source.key):
         raise CatalogError(

@@ -20,6 +20,8 @@ from catalog.types import TypeMapping, UnsupportedType, mapping
 
 _TEMPLATES = Path(__file__).parent.parent / "sql" / "clickhouse"
 TIME = "DateTime64(3, 'UTC')"
+LOADED = "initial load"
+"""In place of the topic of a dead letter: a copied row (catalog/loading.py), not a message."""
 
 # The message and where it came from: what every step hands on. An INSERT goes by their order.
 _ORIGIN: tuple[tuple[str, str], ...] = (
@@ -221,7 +223,7 @@ class Parser:
         for column in self._source.columns:
             value = place.get(column.name)
             if value is None:
-                made = self._computed(column)
+                made = self.computed(column)
                 # A lambda, for the rule names its argument many times: copied, the expression
                 # would be planned as often.
                 value = f"arrayMap(_made -> {self.types[column.name].narrow('_made')}, [{made}])[1]"
@@ -244,6 +246,7 @@ class Parser:
         return sql(
             "dead_mv",
             source_name=ch_string(self._source.qualified),
+            loaded=ch_string(LOADED),
             field=self._image("operation"),
             dated=sql("dated"),
             required=self._required,
@@ -283,7 +286,8 @@ class Parser:
             for i, columns in enumerate(alike.values())
         ]
 
-    def _computed(self, column: Column) -> str:
+    def computed(self, column: Column) -> str:
+        """The expression of a generated column; its names are the other columns' values."""
         # ClickHouse throws where a product of decimals overflows, which would stop the table.
         # Inside the lambda the decimals carry 76 digits under their own names.
         expression = self._generated[column.name]

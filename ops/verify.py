@@ -249,7 +249,8 @@ class _Comparison:
         [[truncated]] = self._query(f"SELECT max(lsn) FROM cdc.truncates WHERE source = {here}")
         [[stored]] = self._query(f"SELECT count() FROM {compared.target_name('_final')}")
         report.dead_letters = int(letters)
-        floor = max(self.slot_lsn, int(truncated))
+        [[loaded]] = self._query(f"SELECT max(lsn) FROM cdc.loads WHERE source = {here}")
+        floor = max(int(loaded), int(truncated))
         estimate = self.conn.execute(
             "SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = to_regclass(%s)",
             [compared.source_name],

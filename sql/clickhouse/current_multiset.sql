@@ -1,5 +1,6 @@
 -- The current rows of a table without a key: each as often as it was put in more than taken out.
--- The floor is that of every table.
+-- The floor is that of every table. Copied rows count once their load is finished; until then those
+-- that they stand for are still there.
 SELECT
 $columns
 FROM
@@ -13,6 +14,8 @@ $stored,
             sum(_sign) AS _count
         FROM $final FINAL
         WHERE _version >= $floor
+            AND (operation != 'r'
+                OR _version = (SELECT max(lsn) FROM cdc.loads WHERE source = $source_name))
         GROUP BY
 $stored
         HAVING _count > 0
