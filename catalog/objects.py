@@ -15,7 +15,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Literal
 
-from catalog.model import CapturedTable, CaptureOptions, CatalogError, Column, SourceTable
+from catalog.model import CapturedTable, CaptureOptions, CatalogError, SourceTable
 from catalog.names import ch_ident, ch_qualified, ch_string
 from catalog.parsing import (
     ASIDE,
@@ -27,9 +27,8 @@ from catalog.parsing import (
     WORD,
     Parser,
     sql,
-    types_of,
 )
-from catalog.types import TypeMapping
+from catalog.types.registry import mappings
 
 Kind = Literal["database", "table", "queue", "materialized_view", "view"]
 
@@ -159,8 +158,9 @@ def table_objects(
     source_name = ch_string(source.qualified)
     stored = (
         *(
-            (c.name, f"{_stored_type(c, parser.types)} CODEC({parser.types[c.name].codec})")
+            (c.name, f"{made.stored(c.nullable)} CODEC({made.codec})")
             for c in source.columns
+            if (made := parser.types[c.name])
         ),
         *_META,
     )
@@ -168,7 +168,10 @@ def table_objects(
     partition = f"PARTITION BY {options.partition_by}" if options.partition_by else ""
     rows = sql(
         "history_mv",
-        columns="\n".join(f"    {_from_parsed(c)}," for c in source.columns),
+        columns="\n".join(
+            f"    {parser.types[c.name].store(ch_ident(c.name), c.nullable)} AS {ch_ident(c.name)},"
+            for c in source.columns
+        ),
         parsed=quoted["_parsed"],
     )
     current = sql(
@@ -275,7 +278,7 @@ def check(source: SourceTable, options: CaptureOptions) -> None:
         )
     if options.partition_by is not None:
         _check_partition(source, options.partition_by)
-    types_of(source)
+    _check_types(source, options)
 
 
 def _check_partition(source: SourceTable, expression: str) -> None:
@@ -293,14 +296,17 @@ def _check_partition(source: SourceTable, expression: str) -> None:
         )
 
 
-def _stored_type(column: Column, types: dict[str, TypeMapping]) -> str:
-    kind = types[column.name].clickhouse
-    return f"Nullable({kind})" if column.nullable else kind
-
-
-def _from_parsed(column: Column) -> str:
-    ident = ch_ident(column.name)
-    return ident if column.nullable else f"assumeNotNull({ident}) AS {ident}"
+def _check_types(source: SourceTable, options: CaptureOptions) -> None:
+    columns = {column.name for column in source.columns}
+    if unknown := sorted(set(options.as_text) - columns):
+        raise CatalogError(f"{source.qualified}: `as_text` names {unknown[0]}, which is no column")
+    types = mappings(source.qualified, source.columns)
+    for column in source.columns:
+        if column.generated is not None and types[column.name].narrow is None:
+            raise CatalogError(
+                f"{source.qualified}.{column.name} is generated and of type {column.pg_type}, "
+                "which can't be computed in ClickHouse: capture the table without it"
+            )
 
 
 def _list(names: list[str] | tuple[str, ...]) -> str:
