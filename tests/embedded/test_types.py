@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
+from catalog.model import Column
 from catalog.names import ch_string
 from catalog.types import TypeMapping, mapping
+from tests.embedded.captured import Captured, event
 from tests.embedded.daemon import Daemon
 
 Case = tuple[str, str | None]
@@ -293,3 +295,37 @@ def test_every_copied_value_is_exact_or_null(shared: Daemon, name: str) -> None:
         "FORMAT JSONCompactEachRow"
     )
     assert _values(answer) == [*(text for _, text in cases), None]
+
+
+_COMPOSED: dict[str, tuple[Any, str]] = {
+    "integer[]": ("{1,NULL}", "1:1,-"),
+    "text[]": ("{}", ""),
+    "hstore": ('{"a":null}', '"a"=>NULL'),
+    "interval": ("P0Y1M2DT0H0M3S", "1 2 3000000"),
+    "point": ("(1,-2)", "3ff0000000000000,c000000000000000"),
+    "enum": ("sad", "sad"),
+}
+
+
+@pytest.mark.parametrize("key", [("id",), ()])
+def test_composed_values_take_the_whole_way(shared: Daemon, key: tuple[str, ...]) -> None:
+    """Of a table with a key and of one without: nullable and not, NULL and not, and unreadable."""
+    columns = [Column(name="id", pg_type="integer", nullable=False)]
+    for n, kind in enumerate(_COMPOSED):
+        columns += [Column(name=f"n{n}", pg_type=kind, nullable=True)]
+        columns += [Column(name=f"v{n}", pg_type=kind, nullable=False)]
+    table = Captured(shared, columns, key)
+    full = {c.name: _COMPOSED[c.pg_type][0] for c in columns[1:]}
+    nulls = {name: None if name.startswith("n") else value for name, value in full.items()}
+    table.arrive(
+        event("c", {"id": 1} | full, 2_000),
+        event("c", {"id": 2} | nulls, 2_001),
+        event("c", {"id": 3} | full | {"v0": None, "n3": "1 day"}, 2_002),
+    )
+    texts = [_mapping(c.pg_type).ch_text(c.name) for c in columns]
+    expected = [_COMPOSED[c.pg_type][1] for c in columns[1:]]
+    without = [None if c.name.startswith("n") else _COMPOSED[c.pg_type][1] for c in columns[1:]]
+    for shown in ("{t}", "{t}_history FINAL"):
+        rows = table.rows(f"SELECT {', '.join(texts)} FROM {shown} ORDER BY id")
+        assert rows == [["1", *expected], ["2", *without]]
+    assert table.reasons() == ["unreadable: v0 is null, n3=1 day"]
