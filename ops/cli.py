@@ -253,8 +253,11 @@ def report(
 def measure(
     stack: Stack = "local",
     quick: Annotated[
-        bool, typer.Option("--quick", help="Small sizes, about two minutes: to see it work.")
+        bool, typer.Option("--quick", help="As --scale 0.1 --tables 1,10: minutes, to see it work.")
     ] = False,
+    scale: Annotated[
+        float, typer.Option(min=0.001, max=100, help="Rows and seconds times this.")
+    ] = 1.0,
     only: Annotated[
         str, typer.Option(help=f"Which, comma-separated: {', '.join(bench.MEASUREMENTS)}.")
     ] = ",".join(bench.MEASUREMENTS),
@@ -278,7 +281,7 @@ def measure(
             f"{', '.join(sorted(unknown))}: there are {', '.join(bench.MEASUREMENTS)}",
             param_hint="--only",
         )
-    sizes = QUICK if quick else FULL
+    sizes = QUICK if quick else FULL.scaled(scale)
     if tables:
         if not all(each.isdigit() and int(each) for each in tables.split(",")):
             raise typer.BadParameter(
@@ -292,7 +295,7 @@ def measure(
         if file:
             file.write_text(so_far.model_dump_json(indent=2) + "\n", "utf-8")
 
-    command = " ".join(["./cdc bench", *(["--quick"] if quick else [])])
+    command = "./cdc bench" + (" --quick" if quick else f" --scale {scale:g}" if scale != 1 else "")
     with _bar(False) as progress:
         bench.run(Deployed.read(stack), names, sizes, command, progress, done)
 

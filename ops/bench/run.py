@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
-from ops.bench import final, growth, idle, latency, throughput, untuned
+from ops.bench import final, growth, idle, latency, load, throughput, untuned
 from ops.bench.machine import describe
 from ops.bench.model import Bench, Section
 from ops.bench.rig import Rig, rig
@@ -19,6 +19,7 @@ MEASUREMENTS: dict[str, Callable[[Rig], list[Section]]] = {
     "idle": idle.measure,
     "latency": latency.measure,
     "throughput": throughput.measure,
+    "load": load.measure,
     "untuned": untuned.measure,
     "clickhouse": final.measure,
     "growth": growth.measure,
