@@ -36,6 +36,12 @@ class Column(_Frozen):
     pg_type: str = Field(description="as format_type() writes it, e.g. `numeric(10,2)`")
     nullable: bool
     generated: str | None = Field(default=None, description="Postgres expression, if STORED")
+    base_type: str | None = Field(
+        default=None,
+        description="what is behind a type of the database's own: a domain's type, `enum`, "
+        "`composite`, `range`, `multirange`, an extension's name for it, or `unknown`",
+    )
+    as_text: bool = Field(default=False, description="kept as the text that Postgres shows")
 
 
 class SourceTable(_Frozen):
@@ -100,6 +106,11 @@ class CaptureOptions(_Frozen):
         default_factory=dict,
         description="ClickHouse expression for each generated column: Postgres before 18 leaves "
         "them out of the stream",
+    )
+    as_text: tuple[str, ...] = Field(
+        default=(),
+        description="columns kept as the text Postgres shows, for values (NaN, infinity, years "
+        "beyond 2299, arrays of arrays) that their ClickHouse type can't hold",
     )
     key: tuple[str, ...] | None = Field(
         default=None,
