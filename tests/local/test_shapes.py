@@ -33,7 +33,7 @@ TABLES: list[Any] = [
     "shop.Orders",
     "shop.orders",
     "shop.order",
-    ODD,
+    ODD.replace("[", "[[]"),
     "shop." + "a" * 63,
     "shop.ours",
     {
