@@ -8,6 +8,7 @@ is adding a row. The rules every row keeps:
   clamp (dates), truncate (decimals) and approximate (floats), so each is guarded.
 - `decode` never throws, whatever the text: an exception in the view would stop the table.
 - `pg_text` and `ch_text` give equal text for equal values, so that checksums can be compared.
+- `load` keeps the first two rules for a value that the initial load copies.
 
 Formats are those of Debezium 3.7 with decimal.handling.mode=string,
 time.precision.mode=microseconds and binary.handling.mode=base64.
@@ -32,6 +33,32 @@ _FIRST_DAY, _LAST_DAY = -25567, 120529
 _FIRST_MICRO, _LAST_MICRO = _FIRST_DAY * 86_400_000_000, (_LAST_DAY + 1) * 86_400_000_000 - 1
 
 
+# What the session that copies must have set, so that a value's text depends on nothing else.
+COPY_SETTINGS = (
+    ("timezone", "UTC"),
+    ("datestyle", "ISO, YMD"),
+    ("intervalstyle", "postgres"),
+    ("extra_float_digits", "1"),
+    ("bytea_output", "hex"),
+)
+
+
+@dataclass(frozen=True)
+class Load:
+    """How the initial load takes a value: COPY … TO STDOUT (text) → FORMAT TabSeparated.
+
+    The session needs `COPY_SETTINGS`. NULL travels as `\\N`: the input column is
+    Nullable(`input`).
+    """
+
+    pg: Sql
+    """From the quoted column to what COPY selects."""
+    input: str
+    """ClickHouse type of the input column. Anything but String reads whatever `pg` can give."""
+    ch: Sql
+    """From the input column to the stored type; NULL for what that can't hold. Never throws."""
+
+
 @dataclass(frozen=True)
 class TypeMapping:
     """How one Postgres type is stored, decoded and compared."""
@@ -41,6 +68,7 @@ class TypeMapping:
     decode: Sql
     pg_text: Sql
     ch_text: Sql
+    load: Load
     narrow: Sql
     """From the result of a generated column's expression to `clickhouse`; NULL if out of range."""
     widen: Sql | None = None
@@ -58,8 +86,13 @@ class UnsupportedType(CatalogError):
         )
 
 
-def mapping(pg_type: str) -> TypeMapping | None:
-    """The mapping of a type as format_type() writes it, or None if there is none."""
+def mapping(pg_type: str, *, as_text: bool = False) -> TypeMapping | None:
+    """The mapping of a type as format_type() writes it, or None if there is none.
+
+    `as_text` asks for a String with the text that Postgres shows (with `COPY_SETTINGS`).
+    """
+    if as_text:
+        return _as_text(pg_type)
     match = _TYPE.fullmatch(pg_type)
     if match is None:
         return None
@@ -84,6 +117,21 @@ def supported_types() -> list[str]:
     return sorted(_REGISTRY)
 
 
+def _same(sql: str) -> str:
+    return sql
+
+
+def _native(input_type: str) -> Load:
+    """For types of which ClickHouse reads every value just as Postgres writes it."""
+    return Load(pg=_same, input=input_type, ch=_same)
+
+
+def _as_text(pg_type: str) -> TypeMapping | None:
+    # Of these Debezium sends what Postgres shows.
+    made = mapping(pg_type)
+    return made if made is not None and made.clickhouse == "String" else None
+
+
 def _integer(bits: int) -> TypeMapping:
     return TypeMapping(
         clickhouse=f"Int{bits}",
@@ -92,6 +140,7 @@ def _integer(bits: int) -> TypeMapping:
         decode=lambda raw: f"toInt{bits}OrNull({raw})",
         pg_text=lambda col: f"{col}::text",
         ch_text=lambda col: f"toString({col})",
+        load=_native(f"Int{bits}"),
         narrow=lambda sql: f"accurateCastOrNull({sql}, 'Int{bits}')",
     )
 
@@ -128,6 +177,7 @@ def _numeric(args: tuple[int, ...]) -> TypeMapping | None:
         decode=decode,
         pg_text=lambda col: f"{col}::text",
         ch_text=lambda col: f"toDecimalString({col}, {scale})",
+        load=Load(pg=_same, input="String", ch=decode),
         widen=lambda col: f"CAST({col}, 'Nullable(Decimal(76, {scale}))')",
         # Postgres rounds half away from zero, as ClickHouse does for decimals in round();
         # its casts truncate instead.
@@ -147,6 +197,7 @@ def _boolean() -> TypeMapping:
         ),
         pg_text=lambda col: f"{col}::text",
         ch_text=lambda col: f"toString({col})",
+        load=_native("Bool"),
         narrow=lambda sql: f"accurateCastOrNull({sql}, 'Bool')",
     )
 
@@ -158,6 +209,8 @@ def _text() -> TypeMapping:
         decode=lambda raw: f"nullIf({raw}, '{UNAVAILABLE}')",
         pg_text=lambda col: f"{col}::text",
         ch_text=lambda col: col,
+        # What someone typed is what it is here: a copy has no unavailable values.
+        load=_native("String"),
         narrow=lambda sql: f"toString({sql})",
     )
 
@@ -171,6 +224,7 @@ def _blank_padded() -> TypeMapping:
         decode=text.decode,
         pg_text=text.pg_text,
         ch_text=lambda col: f"trim(TRAILING ' ' FROM {col})",
+        load=text.load,
         narrow=text.narrow,
     )
 
@@ -181,6 +235,12 @@ def _date() -> TypeMapping:
         # toDate32() takes a larger number for seconds and clamps a smaller one.
         return f"if({days} BETWEEN {_FIRST_DAY} AND {_LAST_DAY}, toDate32({days}), NULL)"
 
+    def read(text: str) -> str:
+        # Ten characters: neither BC, nor infinity, nor a year of five digits. toDate32OrNull
+        # clamps.
+        inside = f"length({text}) = 10 AND {text} BETWEEN '1900-01-01' AND '2299-12-31'"
+        return f"if({inside}, toDate32OrNull({text}), NULL)"
+
     return TypeMapping(
         clickhouse="Date32",
         codec="Delta, ZSTD(1)",
@@ -189,6 +249,7 @@ def _date() -> TypeMapping:
             f"CASE WHEN isfinite({col}) THEN ({col} - date '1970-01-01')::text ELSE {col}::text END"
         ),
         ch_text=lambda col: f"toString(toInt32({col}))",
+        load=Load(pg=_same, input="String", ch=read),
         narrow=lambda sql: f"accurateCastOrNull({sql}, 'Date32')",
     )
 
@@ -207,6 +268,7 @@ def _time() -> TypeMapping:
         decode=decode,
         pg_text=lambda col: f"(extract(epoch from {col}) * 1000000)::bigint::text",
         ch_text=lambda col: f"toString(toInt64(toDecimal64({col}, 6) * 1000000))",
+        load=_native("Time64(6)"),
         narrow=lambda sql: f"accurateCastOrNull({sql}, 'Time64(6)')",
     )
 
@@ -227,6 +289,11 @@ def _timestamp(with_zone: bool) -> TypeMapping:
         )
         return f"if({shape}, parseDateTime64BestEffortOrNull({raw}, 6, 'UTC'), NULL)"
 
+    def read(text: str) -> str:
+        # The parser clamps other years, and refuses ones of five digits and BC by itself.
+        inside = f"{text} BETWEEN '1900' AND '23'"
+        return f"if({inside}, toDateTime64OrNull({text}, 6, 'UTC'), NULL)"
+
     return TypeMapping(
         clickhouse="DateTime64(6, 'UTC')",
         codec="Delta, ZSTD(1)",
@@ -236,6 +303,12 @@ def _timestamp(with_zone: bool) -> TypeMapping:
             f"ELSE {col}::text END"
         ),
         ch_text=lambda col: f"toString(toUnixTimestamp64Micro({col}))",
+        load=Load(
+            # The wall clock in UTC: without the '+00'.
+            pg=(lambda col: f"{col} AT TIME ZONE 'UTC'") if with_zone else _same,
+            input="String",
+            ch=read,
+        ),
         narrow=lambda sql: f"accurateCastOrNull({sql}, 'DateTime64(6, \\'UTC\\')')",
     )
 
@@ -252,6 +325,7 @@ def _uuid() -> TypeMapping:
         decode=decode,
         pg_text=lambda col: f"{col}::text",
         ch_text=lambda col: f"toString({col})",
+        load=_native("UUID"),
         narrow=lambda sql: f"toUUIDOrNull(toString({sql}))",
     )
 
@@ -284,6 +358,8 @@ def _float(bits: int) -> TypeMapping:
             f"if(isNaN({col}), 'NaN', lower(leftPad(hex(reinterpretAsUInt{bits}"
             f"(toFloat{bits}({col} + 0))), {width}, '0')))"
         ),
+        # Not native: that reader is not exact either.
+        load=Load(pg=_same, input="String", ch=decode),
         narrow=lambda sql: f"accurateCastOrNull({sql}, 'Float{bits}')",
     )
 
@@ -300,6 +376,7 @@ def _bytea() -> TypeMapping:
         decode=decode,
         pg_text=lambda col: f"encode({col}, 'hex')",
         ch_text=lambda col: f"lower(hex({col}))",
+        load=Load(pg=_same, input="String", ch=lambda text: f"unhex(substring({text}, 3))"),
         narrow=lambda sql: f"toString({sql})",
     )
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 import pulumi
 
+from catalog.names import java_pattern, key_columns
 from components.connect import Connect
 from components.kafka import RETENTION, Kafka
 from components.source import Source
@@ -19,16 +19,18 @@ from providers.heartbeat import TABLE as HEARTBEAT
 
 @dataclass(frozen=True)
 class CaptureArgs:
-    """connector: its name. connection: where the worker reaches the source (host, port, database).
+    """connector: its name. connection: how the worker reaches the source, as Debezium's settings.
 
     poll_interval_ms: how long the connector waits for more changes; the lower, the sooner rows
     arrive, the higher, the fewer transactions Kafka has to commit.
+    keys: columns that tell rows apart, of the tables where that isn't their primary key.
     """
 
     connector: str
-    connection: Mapping[str, pulumi.Input[Any]]
+    connection: Mapping[str, pulumi.Input[str]]
     topic_prefix: str
     poll_interval_ms: int
+    keys: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 class Capture(pulumi.ComponentResource):
@@ -63,9 +65,8 @@ class Capture(pulumi.ComponentResource):
             config={
                 "connector.class": "io.debezium.connector.postgresql.PostgresConnector",
                 "tasks.max": "1",
-                "database.hostname": args.connection["host"],
-                "database.port": pulumi.Output.from_input(args.connection["port"]).apply(str),
-                "database.dbname": args.connection["database"],
+                **args.connection,
+                **({"database.sslrootcert": connect.source_ca} if connect.source_ca else {}),
                 "database.user": source.role,
                 "database.password": connect.source_password,
                 "plugin.name": "pgoutput",
@@ -76,6 +77,8 @@ class Capture(pulumi.ComponentResource):
                 "topic.prefix": prefix,
                 **EXACT,
                 **FAST,
+                # A change of the key is then a delete and a create, as with a primary key.
+                **({"message.key.columns": key_columns(args.keys)} if args.keys else {}),
                 "poll.interval.ms": str(args.poll_interval_ms),
                 "heartbeat.interval.ms": "5000",
                 "heartbeat.action.query": BEAT,
@@ -121,4 +124,4 @@ FAST = {
 
 def _expressions(tables: Sequence[str]) -> str:
     """Debezium reads the list as regular expressions, anchored at both ends."""
-    return ",".join(re.escape(table) for table in tables)
+    return ",".join(map(java_pattern, tables))

@@ -100,10 +100,16 @@ def up(
     state.render(state.status(deployed), console)
     console.print(f"Up in {time.monotonic() - began:.0f} s. Worth trying next:", highlight=False)
     option = "" if stack == "local" else f" --stack {stack}"
+    next_load = (
+        f"./cdc load{option} --seconds 60 --rate 1000",
+        "a minute of orders, changes, deletes",
+    )
+    next_report = (f"./cdc report{option}", "what an analyst would ask")
+    next_status = (f"./cdc status{option}", "how far is each table?")
     for command, what in (
-        (f"./cdc load{option} --seconds 60 --rate 1000", "a minute of orders, changes, deletes"),
+        *([next_load] if deployed.sample else []),
         (f"./cdc verify{option}", "is ClickHouse still equal to the source?"),
-        (f"./cdc report{option}", "what an analyst would ask"),
+        next_report if deployed.sample else next_status,
     ):
         console.print(f"  {command:<48} {what}", highlight=False)
     if not all(each.equal for each in found):
@@ -347,8 +353,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if debug:
             raise
         for line in str(error).strip().splitlines():
-            errors.print(
-                f"error: {line}", markup=False, highlight=False, style="red", soft_wrap=True
-            )
+            # What is indented goes on from the line above: statements to be copied as they are.
+            told = line if line.startswith(" ") else f"error: {line}"
+            errors.print(told, markup=False, highlight=False, style="red", soft_wrap=True)
         return 2 if isinstance(error, WrongUse) else 1
     return 0

@@ -41,8 +41,18 @@ def deploy(name: str, console: Console) -> str:
     stack = _select(name)
     _wake(name)
     release_stale_lock(name, console)
+    cautions: dict[str, None] = {}
     with _told() as (failures, listen), console.status("Checking what has to change"):
-        plan = _run(failures, lambda: stack.preview(on_event=listen))
+
+        def heed(event: events.EngineEvent) -> None:
+            listen(event)
+            diagnostic = event.diagnostic_event
+            if diagnostic is not None and diagnostic.severity == "warning":
+                cautions[_plain(diagnostic.message)] = None
+
+        plan = _run(failures, lambda: stack.preview(on_event=heed))
+    for caution in cautions:
+        console.print(f"warning: {caution}", style="yellow", markup=False, highlight=False)
     changes = {str(k): v for k, v in plan.change_summary.items() if str(k) != "same"}
     total = sum(changes.values())
     if not total:

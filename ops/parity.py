@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from ops.position import KafkaPosition
@@ -55,7 +56,7 @@ def render(reports: Sequence[TableReport], console: Console) -> None:
         )
     for each in reports:
         table.add_row(
-            each.table,
+            escape(each.table),
             "[green]yes[/]" if each.equal else "[red]NO[/]",
             f"{each.source_rows:,}",
             f"{each.target_rows:,}",

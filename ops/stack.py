@@ -27,13 +27,14 @@ class WrongUse(StackError):
 
 
 class Postgres(BaseModel):
-    """An administrator's connection to the captured database."""
+    """The stack's connection to the captured database. parameters: libpq's own, like sslmode."""
 
     host: str
     port: int
     user: str
     password: str = Field(repr=False)
     database: str
+    parameters: dict[str, str] = {}
 
     @property
     def dsn(self) -> str:
@@ -43,10 +44,11 @@ class Postgres(BaseModel):
             user=self.user,
             password=self.password,
             dbname=self.database,
+            **{"connect_timeout": "10", **self.parameters},
         )
 
     def connect(self, *, autocommit: bool = True) -> psycopg.Connection[tuple[Any, ...]]:
-        return psycopg.connect(self.dsn, autocommit=autocommit, connect_timeout=10)
+        return psycopg.connect(self.dsn, autocommit=autocommit)
 
 
 class ClickHouse(BaseModel):
@@ -87,6 +89,7 @@ class Deployed(BaseModel):
     stack: str
     home: Path
     postgres: Postgres
+    own_postgres: bool = True
     kafka: str
     connect: Connector
     clickhouse: ClickHouse

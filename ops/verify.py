@@ -42,7 +42,9 @@ LOCK_SECONDS = 10
 CERTAIN_ROWS = 100
 CHECKSUM_BITS = 64
 
+#: A number of rows and the sum of their hashes.
 Bucket = tuple[int, int]
+NO_ROWS: Bucket = (0, 0)
 #: A row's columns, each as canonical text (which decides) and as people read it.
 Row = list[tuple[str | None, str | None]]
 
@@ -161,13 +163,12 @@ class _Found:
         self.hash_delta = 0
         """What the differences add to the source's sum of hashes to make the target's."""
 
-    def add(self, key: str, ours: int | None, theirs: Bucket | None) -> None:
-        """A key with the source's row hash and the target's rows; None where there is none."""
-        count, hashes = theirs or (0, 0)
+    def add(self, key: str, ours: Bucket, theirs: Bucket) -> None:
+        """A key with the rows that either side has of it."""
         # A key that the target shows twice has one row too many, whatever the two hold.
-        surplus = count - (ours is not None)
+        surplus = theirs[0] - ours[0]
         kind = "missing" if surplus < 0 else "extra" if surplus else "different"
-        self.add_all(kind, max(1, surplus), hashes - (ours or 0))
+        self.add_all(kind, max(1, abs(surplus)), theirs[1] - ours[1])
         self.name(kind, key)
 
     def add_all(self, kind: str, rows: int, hash_delta: int) -> None:
@@ -348,42 +349,36 @@ class _Reader:
             cursor.itersize = 20_000
             yield from cursor.execute(statement.encode())
 
-    def target_hashes(self, group: Sequence[int]) -> dict[str, Bucket]:
-        """Per key the number of its rows, which had better be 1, and the sum of their hashes."""
-        hashes: dict[str, Bucket] = {}
+    def target_hashes(self, group: Sequence[int]) -> Iterator[tuple[str, int]]:
         for key, row_hash in self._query(
             verify_sql.target_in_buckets(self._target, self._buckets, group)
         ):
-            count, total = hashes.get(key, (0, 0))
-            hashes[key] = (count + 1, total + int(row_hash))
-        return hashes
+            yield key, int(row_hash)
 
     def differences(self, group: Sequence[int], found: _Found) -> None:
         """Find the keys that differ in some buckets, and go on differing when read again."""
-        theirs = self.target_hashes(group)
-        ours: dict[str, int | None] = {}
-        for key, row_hash in self.source_hashes(group):
-            if theirs.get(key) == (1, row_hash):
-                del theirs[key]
-            else:
-                ours[key] = row_hash
-        ours.update((key, None) for key in theirs if key not in ours)
+        ours, theirs = _by_key(self.source_hashes(group)), _by_key(self.target_hashes(group))
+        unlike = {key for key in ours | theirs if ours.get(key) != theirs.get(key)}
         for _ in range(MOST_READS - 1):
-            if not ours:
+            if not unlike:
                 return
             time.sleep(BETWEEN_READS_SECONDS)
-            before, now = theirs, self.target_hashes(group)
+            before, theirs = theirs, _by_key(self.target_hashes(group))
             # What was equal once is equal: it has been compared as of the snapshot.
-            ours = {key: mine for key, mine in ours.items() if now.get(key) != _expected(mine)}
-            theirs = {key: now[key] for key in ours if key in now}
-            if all(theirs.get(key) == before.get(key) for key in ours):
+            unlike = {key for key in unlike if ours.get(key) != theirs.get(key)}
+            if all(theirs.get(key) == before.get(key) for key in unlike):
                 break
-        for key, mine in sorted(ours.items()):
-            found.add(key, mine, theirs.get(key))
+        for key in sorted(unlike):
+            found.add(key, ours.get(key, NO_ROWS), theirs.get(key, NO_ROWS))
 
 
-def _expected(row_hash: int | None) -> Bucket | None:
-    return None if row_hash is None else (1, row_hash)
+def _by_key(rows: Iterable[tuple[str, int]]) -> dict[str, Bucket]:
+    """Per key the number of its rows, and the sum of their hashes."""
+    found: dict[str, Bucket] = {}
+    for key, row_hash in rows:
+        count, total = found.get(key, NO_ROWS)
+        found[key] = (count + 1, total + row_hash)
+    return found
 
 
 def _count_whole_buckets(
@@ -404,7 +399,7 @@ def _count_whole_buckets(
         elif not ours[0] and theirs[0] >= CERTAIN_ROWS:
             found.add_all("extra", theirs[0], theirs[1])
             if not found.full("extra"):
-                for key in reader.target_hashes([bucket]):
+                for key, _ in reader.target_hashes([bucket]):
                     found.name("extra", key)
         elif ours != theirs:
             to_read.append(bucket)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from catalog.model import CapturedTable, Column
-from catalog.names import ch_ident, ch_string, pg_ident
+from catalog.names import ch_ident, ch_string, pg_ident, pg_qualified
 from catalog.types import TypeMapping
 from ops.verify_snapshot import Snapshot
 
@@ -25,14 +25,17 @@ class Compared:
 
     @property
     def key_places(self) -> list[int]:
-        """Where the key's columns stand in `columns`, in the key's order."""
+        """Where the key's columns stand in `columns`, in the key's order.
+
+        Without a key it is the whole row: equal rows are one key that is there several times.
+        """
         names = [column.name for column, _ in self.columns]
-        return [names.index(name) for name in self.table.source.key]
+        return [names.index(name) for name in self.table.source.key or names]
 
     @property
     def source_name(self) -> str:
         """The table in Postgres, quoted."""
-        return f"{pg_ident(self.table.source.schema_)}.{pg_ident(self.table.source.name)}"
+        return pg_qualified(self.table.source.qualified)
 
     def target_name(self, suffix: str) -> str:
         """An object of the table in ClickHouse, quoted."""
@@ -81,8 +84,8 @@ def source_rows(compared: Compared, where: str = "true", *, shown: bool = False)
         f" FROM (SELECT {_source_joined(map(_text, compared.key_places))} AS key_text,"
         f" {_source_hashed(_source_joined(map(_text, places)))} AS row_hash"
         f"{_columns(places, shown)}"
-        f" FROM (SELECT {', '.join(texts)} FROM {compared.source_name} WHERE {where} OFFSET 0)"
-        f" AS texts OFFSET 0) AS hashes"
+        f" FROM (SELECT {', '.join(texts)} FROM {compared.table.source.rows}"
+        f" WHERE {where} OFFSET 0) AS texts OFFSET 0) AS hashes"
     )
 
 
@@ -132,16 +135,36 @@ def _as_of(compared: Compared, snapshot: Snapshot, floor: int) -> str:
     of the changes the snapshot saw. X_final tells which, for it holds the last change of every
     key, deletes included, and a later change of a key is never seen without the earlier ones.
     """
-    key = ", ".join(ch_ident(name) for name in compared.table.source.key)
-    columns = ", ".join(ch_ident(column.name) for column, _ in compared.columns)
+    source = compared.table.source
+    stored = {column.name: ch_ident(source.stored[column.name]) for column, _ in compared.columns}
+    kept = ", ".join(stored.values())
+    # Qualified, for a column may be stored under the name of another one.
+    renamed = ", ".join(f"_rows.{kept} AS {ch_ident(name)}" for name, kept in stored.items())
+    view, final = compared.target_name(""), compared.target_name("_final")
     unseen = snapshot.unseen_sql()
-    touched = f"SELECT {key} FROM {compared.target_name('_final')} WHERE {unseen}"
+    if not source.key:
+        # What came later is taken back: put in where it was taken out, and the other way round.
+        shown = ", ".join(f"_shown.{ch_ident(name)} AS {kept}" for name, kept in stored.items())
+        return (
+            f"SELECT {renamed} FROM (SELECT {kept} FROM"
+            f" (SELECT {kept}, sum(_sign) AS _count FROM"
+            f" (SELECT {shown}, toInt8(1) AS _sign FROM {view} AS _shown"
+            f" UNION ALL SELECT {kept}, negate(_sign) AS _sign FROM"
+            f" (SELECT {kept}, _sign FROM {final} FINAL"
+            f" WHERE {unseen} AND _version >= {floor}))"
+            f" GROUP BY {kept} HAVING _count > 0)"
+            f" ARRAY JOIN range(toUInt64(_count)) AS _copy) AS _rows"
+        )
+    key = ", ".join(map(ch_ident, source.key))
+    stored_key = ", ".join(stored[name] for name in source.key)
+    columns = ", ".join(map(ch_ident, stored))
+    touched = f"SELECT {stored_key} FROM {final} WHERE {unseen}"
     return (
-        f"SELECT {columns} FROM {compared.target_name('')} WHERE ({key}) NOT IN ({touched})"
-        f" UNION ALL SELECT {columns} FROM"
-        f" (SELECT {columns}, _deleted FROM {compared.target_name('_history')}"
-        f" WHERE NOT {unseen} AND _version >= {floor} AND ({key}) IN ({touched})"
-        f" ORDER BY _version DESC LIMIT 1 BY {key}) WHERE _deleted = 0"
+        f"SELECT {columns} FROM {view} WHERE ({key}) NOT IN ({touched})"
+        f" UNION ALL SELECT {renamed} FROM (SELECT {kept} FROM"
+        f" (SELECT {kept}, _deleted FROM {compared.target_name('_history')}"
+        f" WHERE NOT {unseen} AND _version >= {floor} AND ({stored_key}) IN ({touched})"
+        f" ORDER BY _version DESC LIMIT 1 BY {stored_key}) WHERE _deleted = 0) AS _rows"
     )
 
 

@@ -74,10 +74,13 @@ class Checkout:
         assert done.returncode in (0, 1), done.stderr
         return list(json.loads(done.stdout))
 
-    def configure(self, **settings: object) -> None:
+    def configure(self, *, secret: bool = False, **settings: object) -> None:
         """Sets values of the stack, by their names without `cdc:`."""
+        option = ["--secret"] if secret else []
         for name, value in settings.items():
-            done = self.pulumi("config", "set", f"cdc:{name}", str(value), "-s", self.stack)
+            done = self.pulumi(
+                "config", "set", *option, f"cdc:{name}", str(value), "-s", self.stack
+            )
             assert done.returncode == 0, done.stderr
 
     def _run(self, command: list[str], timeout: float) -> subprocess.CompletedProcess[str]:

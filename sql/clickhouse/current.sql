@@ -1,9 +1,12 @@
 -- The current rows. What is older than the last TRUNCATE, or than the slot (after a resync: rows
--- that the new snapshot did not see again), does not exist any more.
+-- that the new snapshot did not see again), does not exist any more. In two steps, for a column of
+-- the source may be called as one of ours is.
 SELECT
 $columns
-FROM $final FINAL
-WHERE _deleted = 0
-    AND _version >= greatest(
-        toUInt64($slot_lsn),
-        (SELECT max(lsn) FROM cdc.truncates WHERE source = $source_name))
+FROM
+(
+    SELECT
+$stored
+    FROM $final FINAL
+    WHERE _deleted = 0 AND _version >= $floor
+) AS _rows

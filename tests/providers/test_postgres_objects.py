@@ -28,6 +28,7 @@ def _role(services: Services, **changed: Any) -> dict[str, Any]:
         "connection": services.postgres,
         "role": "reader",
         "password": "pw-1",
+        "mark": "cdc stack test",
         "tables": ["inventory.orders", "inventory.customers"],
         "able": True,
         **changed,
@@ -129,6 +130,8 @@ def _publication(services: Services, *tables: str) -> dict[str, Any]:
         "connection": services.postgres,
         "publication": "pub_test",
         "tables": sorted(tables),
+        "mark": "cdc stack test",
+        "prepared": False,
         "whole": True,
         "oid": None,
     }
@@ -196,7 +199,7 @@ def _table(services: Services, options: CaptureOptions = ORDERS) -> dict[str, An
         "options": options.model_dump_json(),
         "identity": "FULL",
         "described": None,
-        "previous_identity": None,
+        "previous": None,
     }
 
 
