@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import psycopg
 import yaml
+from psycopg.conninfo import conninfo_to_dict
 
 from ops.parity import prove
 from ops.progress import silent
 from ops.stack import Deployed
 from ops.verify_model import TableReport
-from tests.checkout import Checkout
+from tests.checkout import Checkout, checkout
 from tests.comparing import differences, source_rows, target_rows
+from tests.local.scratch import postgres
 
 WAIT_SECONDS = 300.0
 UP_SECONDS = 900.0
+# Two-phase commit is off by default.
+SERVER = {"max_prepared_transactions": "10"}
 
 
 class Pipeline:
@@ -48,7 +54,7 @@ class Pipeline:
 
     def up(self, timeout: float = UP_SECONDS) -> str:
         """`./cdc up`, successful or with differences that a test expects; its output."""
-        done = self.project.cdc("up", "--no-seed", timeout=timeout)
+        done = self.project.cdc("up", timeout=timeout)
         assert "Up in" in done.stdout, done.stdout + done.stderr
         self.deployed = self.project.deployed()
         return done.stdout
@@ -81,19 +87,26 @@ class Pipeline:
         assert not different, different
 
 
-def capture(project: Checkout, schema: str, tables: Sequence[str | dict[str, Any]]) -> Pipeline:
-    """A stack that captures `tables`, which `schema`, some SQL, makes in its source.
+@contextmanager
+def capturing(
+    folder: Path, schema: str, tables: Sequence[str | dict[str, Any]]
+) -> Iterator[Pipeline]:
+    """A stack, in a copy of the project in `folder`, on a Postgres that it doesn't run itself.
 
-    The stack comes up with the sample first, because its Postgres has to be there to make tables
-    in; then `tables` take the sample's place.
+    schema: SQL that is run there before, and makes `tables`, the stack's `cdc:tables`.
     """
-    done = project.cdc("up", "--no-seed", timeout=UP_SECONDS)
-    assert done.returncode == 0, done.stdout + done.stderr
-    pipeline = Pipeline(project)
-    pipeline.run(schema)
-    configure(project, tables)
-    pipeline.up()
-    return pipeline
+    with postgres("app", SERVER) as dsn, checkout(folder) as project:
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            connection.execute(schema.encode())
+        server = conninfo_to_dict(dsn)
+        configure(project, tables)
+        assert project.pulumi("stack", "init", project.stack).returncode == 0
+        project.configure(
+            secret=True, source="postgresql://{user}@{host}:{port}/{dbname}".format(**server)
+        )
+        done = project.cdc("up", timeout=UP_SECONDS)
+        assert done.returncode == 0, done.stdout + done.stderr
+        yield Pipeline(project)
 
 
 def configure(project: Checkout, tables: Sequence[str | dict[str, Any]], **settings: Any) -> None:

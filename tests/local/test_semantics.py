@@ -10,9 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from platforms.supervisor import Supervisor
-from tests.checkout import checkout
-from tests.pipeline import Pipeline, capture
+from tests.pipeline import Pipeline, capturing
 
 SCHEMA = Path(__file__).with_name("semantics.sql")
 TABLES = (
@@ -29,8 +27,9 @@ TABLES = (
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
-    with checkout(tmp_path_factory.mktemp("clone")) as project:
-        yield capture(project, SCHEMA.read_text(encoding="utf-8"), TABLES)
+    schema = SCHEMA.read_text(encoding="utf-8")
+    with capturing(tmp_path_factory.mktemp("clone"), schema, TABLES) as made:
+        yield made
 
 
 @pytest.fixture
@@ -389,46 +388,25 @@ def test_two_sessions_count_one_row_up(pipeline: Pipeline) -> None:
 
 def test_a_prepared_transaction_counts_from_its_second_commit_on(pipeline: Pipeline) -> None:
     with pipeline.session() as connection:
-        connection.execute("ALTER SYSTEM SET max_prepared_transactions = 4")
-    _restart_postgres(pipeline)
-    try:
-        with pipeline.session() as connection:
-            for statement in (
-                "BEGIN",
-                "INSERT INTO s.plain VALUES (300, 300, 'prepared')",
-                "UPDATE s.plain SET n = 0 WHERE id = 1",
-                "PREPARE TRANSACTION 'kept'",
-                "BEGIN",
-                "DELETE FROM s.plain WHERE id > 10",
-                "PREPARE TRANSACTION 'dropped'",
-                "UPDATE s.plain SET note = 'between' WHERE id = 2",
-            ):
-                connection.execute(statement.encode())
-            pipeline.assert_equal()
-            for statement in (
-                "COMMIT PREPARED 'kept'",
-                "ROLLBACK PREPARED 'dropped'",
-                "UPDATE s.plain SET n = n + 1 WHERE id IN (1, 11)",
-            ):
-                connection.execute(statement.encode())
+        for statement in (
+            "BEGIN",
+            "INSERT INTO s.plain VALUES (300, 300, 'prepared')",
+            "UPDATE s.plain SET n = 0 WHERE id = 1",
+            "PREPARE TRANSACTION 'kept'",
+            "BEGIN",
+            "DELETE FROM s.plain WHERE id > 10",
+            "PREPARE TRANSACTION 'dropped'",
+            "UPDATE s.plain SET note = 'between' WHERE id = 2",
+        ):
+            connection.execute(statement.encode())
         pipeline.assert_equal()
-    finally:
-        pipeline.run("ALTER SYSTEM RESET max_prepared_transactions")
-        _restart_postgres(pipeline)
-
-
-def _restart_postgres(pipeline: Pipeline) -> None:
-    supervisor = Supervisor(pipeline.deployed.home).rpc()
-    supervisor.stopProcess("postgres")
-    supervisor.startProcess("postgres")
-    deadline = time.monotonic() + 120
-    while True:
-        try:
-            pipeline.run("SELECT 1")
-            return
-        except psycopg.OperationalError:
-            assert time.monotonic() < deadline, "Postgres does not come back"
-            time.sleep(0.2)
+        for statement in (
+            "COMMIT PREPARED 'kept'",
+            "ROLLBACK PREPARED 'dropped'",
+            "UPDATE s.plain SET n = n + 1 WHERE id IN (1, 11)",
+        ):
+            connection.execute(statement.encode())
+    pipeline.assert_equal()
 
 
 def test_a_transaction_of_a_million_rows(pipeline: Pipeline) -> None:
