@@ -50,6 +50,8 @@ source = Source(
         publication=settings.publication,
         slot=settings.slot,
         tables=[table.table for table in described.values()],
+        reader=f"http://{platform.address('connect', ports.connect).operator}"
+        f"/connectors/{settings.connector}",
     ),
 )
 
@@ -94,6 +96,7 @@ capture = Capture(
         connection=postgres.inside,
         topic_prefix=settings.topic_prefix,
         poll_interval_ms=settings.poll_interval_ms,
+        snapshot_tables=[each.table for each in options if each.initial_load == "stream"],
         keys={each.table: each.key for each in options if each.key},
     ),
     source,
@@ -101,6 +104,8 @@ capture = Capture(
     connect,
     after=[table.objects for table in tables],
 )
+for table in tables:
+    table.load(capture, source, kafka, postgres.connection, settings.load_workers)
 
 pulumi.export("home", str(platform.home))
 pulumi.export("postgres", postgres.connection)
@@ -111,6 +116,8 @@ pulumi.export("clickhouse", clickhouse.connection)
 pulumi.export("analyst", clickhouse.analyst)
 pulumi.export("slot", settings.slot)
 pulumi.export("slot_lsn", source.slot.lsn)
-pulumi.export("heartbeat_topic", f"{settings.topic_prefix}.heartbeat")
+pulumi.export("heartbeat_topic", capture.heartbeat_topic)
 pulumi.export("tables", pulumi.Output.all(*[table.captured for table in tables]))
+pulumi.export("options", [each.model_dump_json() for each in options])
+pulumi.export("load_workers", settings.load_workers)
 pulumi.export("sample", settings.sample)

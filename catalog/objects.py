@@ -16,10 +16,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from catalog.model import CapturedTable, CaptureOptions, CatalogError, Column, SourceTable
+from catalog.model import CapturedTable, CaptureOptions, CatalogError, SourceTable
 from catalog.names import ch_ident, ch_qualified, ch_string
-from catalog.parsing import TIME, WORD, Parser, sql, types_of
-from catalog.types import TypeMapping
+from catalog.parsing import LOADED, TIME, WORD, Parser, sql
+from catalog.types.registry import mappings
 
 Kind = Literal["database", "table", "queue", "materialized_view", "view"]
 
@@ -104,7 +104,7 @@ def object_names(qualified: str, target: str | None = None) -> list[tuple[str, K
 
 
 def platform_objects() -> list[SqlObject]:
-    """What all tables share: the database `cdc`, its dead letters and truncates."""
+    """What all tables share: the database `cdc`, its dead letters, truncates and loads."""
     return [
         _database("cdc"),
         _table(
@@ -134,6 +134,35 @@ def platform_objects() -> list[SqlObject]:
             ),
             sql("truncates"),
         ),
+        _table(
+            "cdc.loads",
+            (
+                ("source", "LowCardinality(String)"),
+                ("lsn", "UInt64"),
+                ("stream", "String"),
+                ("rows", "UInt64"),
+                ("began_at", TIME),
+                ("finished_at", f"{TIME} DEFAULT now64(3, 'UTC')"),
+            ),
+            sql("loads"),
+        ),
+        _table(
+            "cdc.load_ranges",
+            (
+                ("source", "LowCardinality(String)"),
+                ("lsn", "UInt64"),
+                ("stream", "String"),
+                ("incarnation", "String"),
+                ("began_at", TIME),
+                ("relation", "String"),
+                ("first", "UInt64"),
+                ("end", "UInt64"),
+                ("rows", "UInt64"),
+                ("done", "UInt8"),
+                ("_synced_at", f"{TIME} DEFAULT now64(3, 'UTC')"),
+            ),
+            sql("load_ranges"),
+        ),
     ]
 
 
@@ -154,18 +183,20 @@ def table_objects(
     columns = source.stored
     stored = (
         *(
-            (
-                columns[c.name],
-                f"{_stored_type(c, parser.types)} CODEC({parser.types[c.name].codec})",
-            )
+            (columns[c.name], f"{made.stored(c.nullable)} CODEC({made.codec})")
             for c in source.columns
+            if (made := parser.types[c.name])
         ),
         *_META,
         *(() if source.key else _SIGN),
     )
     rows = sql(
         "history_mv",
-        columns="\n".join(f"    {_from_parsed(c, columns[c.name])}," for c in source.columns),
+        columns="\n".join(
+            f"    {parser.types[c.name].store(name, c.nullable)} AS {name},"
+            for c in source.columns
+            if (name := ch_ident(columns[c.name]))
+        ),
         sign="" if source.key else ",\n    _sign",
         parsed=quoted["_parsed"],
     )
@@ -176,7 +207,8 @@ def table_objects(
         ),
         stored=",\n".join(f"        {ch_ident(stored)}" for stored in columns.values()),
         final=quoted["_final"],
-        floor=sql("floor", slot_lsn=str(slot_lsn), source_name=source_name),
+        floor=sql("floor", source_name=source_name),
+        source_name=source_name,
     )
     queue = sql(
         "queue",
@@ -241,8 +273,11 @@ def replay_statement(captured: CapturedTable, options: CaptureOptions, slot_lsn:
     """
     parser = Parser(captured.source, options, slot_lsn)
     name = ch_string(captured.source.qualified)
+    # A loaded row is no message; it is loaded again instead.
     letters = parser.messages(
-        _FROM_LETTERS, f"(SELECT * FROM cdc.dead_letters FINAL WHERE source = {name})"
+        _FROM_LETTERS,
+        "(SELECT * FROM cdc.dead_letters FINAL "
+        f"WHERE source = {name} AND topic != {ch_string(LOADED)})",
     )
     target = ch_qualified(captured.target + "_read")
     return f"INSERT INTO {target} ({_list([name for name, _ in parser.columns_read()])})\n{letters}"
@@ -267,13 +302,18 @@ def check(source: SourceTable, options: CaptureOptions) -> None:
             f"{table} has no key that `order_by` or `partition_by` could use: leave them out, or "
             "name the columns of a unique index as `key`"
         )
+    if not source.key and options.initial_load == "stream":
+        raise CatalogError(
+            f"{table} has no key, so nothing tells a row of a snapshot from the same in the "
+            "stream: leave out `initial_load: stream`, and its rows are copied"
+        )
     if options.order_by is not None and sorted(options.order_by) != sorted(source.key):
         raise CatalogError(
             f"{table}: `order_by` must hold exactly the key's columns: {', '.join(source.key)}"
         )
     if options.partition_by is not None:
         _check_partition(source, options.partition_by)
-    types_of(source)
+    _check_types(source, options)
 
 
 def _check_partition(source: SourceTable, expression: str) -> None:
@@ -291,9 +331,17 @@ def _check_partition(source: SourceTable, expression: str) -> None:
         )
 
 
-def _stored_type(column: Column, types: dict[str, TypeMapping]) -> str:
-    kind = types[column.name].clickhouse
-    return f"Nullable({kind})" if column.nullable else kind
+def _check_types(source: SourceTable, options: CaptureOptions) -> None:
+    columns = {column.name for column in source.columns}
+    if unknown := sorted(set(options.as_text) - columns):
+        raise CatalogError(f"{source.qualified}: `as_text` names {unknown[0]}, which is no column")
+    types = mappings(source.qualified, source.columns)
+    for column in source.columns:
+        if column.generated is not None and types[column.name].narrow is None:
+            raise CatalogError(
+                f"{source.qualified}.{column.name} is generated and of type {column.pg_type}, "
+                "which can't be computed in ClickHouse: capture the table without it"
+            )
 
 
 def _history_order(source: SourceTable) -> str:
@@ -317,11 +365,6 @@ def _renamed(expression: str, source: SourceTable) -> str:
         return found[0] if name in (None, found[1], found[2]) else ch_ident(name)
 
     return WORD.sub(stored, expression)
-
-
-def _from_parsed(column: Column, stored: str) -> str:
-    ident = ch_ident(stored)
-    return ident if column.nullable else f"assumeNotNull({ident}) AS {ident}"
 
 
 def _list(names: Sequence[str]) -> str:

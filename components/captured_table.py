@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +13,12 @@ from catalog.model import CaptureOptions, capture
 from catalog.model import SourceTable as Described
 from catalog.names import topic_name
 from catalog.objects import KafkaSettings, replay_statement, table_objects
+from components.capture import Capture
 from components.clickhouse import ClickHouse
 from components.kafka import Kafka
 from components.source import Source
 from providers.clickhouse import Objects, as_inputs
+from providers.initial_load import InitialLoad
 from providers.source_table import SourceTable
 
 
@@ -75,6 +78,7 @@ class CapturedTable(pulumi.ComponentResource):
             described, lsn = known
             return [replay_statement(captured(described), options, int(lsn))]
 
+        self._options, self._clickhouse = options, clickhouse.connection
         described = args.source_table.described
         known = pulumi.Output.all(described, source.slot.lsn)
         self.objects = Objects(
@@ -87,3 +91,34 @@ class CapturedTable(pulumi.ComponentResource):
         )
         self.captured = described.apply(lambda text: captured(text).model_dump_json())
         self.register_outputs({"topic": topic})
+
+    def load(
+        self,
+        capture: Capture,
+        source: Source,
+        kafka: Kafka,
+        connection: Mapping[str, pulumi.Input[Any]],
+        workers: int,
+    ) -> InitialLoad:
+        """Declares that the table's existing rows are there too.
+
+        After `capture`: a row can be missed only while its changes don't flow. `connection` is one
+        to the source; `workers` copy at the same time.
+        """
+        return InitialLoad(
+            f"{self.pulumi_resource_name}-load",
+            table=self._options.table,
+            captured=self.captured,
+            options=self._options,
+            source=connection,
+            clickhouse=self._clickhouse,
+            kafka=kafka.operator,
+            heartbeat_topic=capture.heartbeat_topic,
+            stream=source.slot.lsn,
+            # An output of what may be about to change would make every load look so in a preview.
+            snapshotted=capture.connector.snapshotted
+            if self._options.initial_load == "stream"
+            else [],
+            workers=workers,
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[capture.connector]),
+        )

@@ -59,6 +59,7 @@ class Settings(BaseModel):
     partitions: int = Field(default=1, ge=1, le=1000)
     poll_interval_ms: int = Field(default=20, ge=1, le=10_000)
     flush_interval_ms: int = Field(default=100, ge=10, le=60_000)
+    load_workers: int = Field(default=2, ge=1, le=64)
     allow_destructive: bool = False
     ports: Ports = Ports()
     tables: tuple[Entry, ...]

@@ -24,6 +24,7 @@ class SourceArgs:
     user_is: what that user may do. An administrator makes a login for the connector; an owner of
     the tables lets it log in as himself; for a reader everything but the slot is there already.
     mark: the comment by which the stack knows its own objects.
+    reader: address of the connector in Kafka Connect's REST API.
     """
 
     connection: Mapping[str, pulumi.Input[Any]]
@@ -33,6 +34,7 @@ class SourceArgs:
     publication: str
     slot: str
     tables: Sequence[pulumi.Input[str]]
+    reader: str
 
 
 class Source(pulumi.ComponentResource):
@@ -89,6 +91,7 @@ class Source(pulumi.ComponentResource):
             connection=args.connection,
             slot=args.slot,
             publication=self.publication.oid,
+            reader=args.reader,
             opts=child,
         )
         self.register_outputs({"publication": args.publication, "slot": args.slot})

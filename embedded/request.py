@@ -42,12 +42,14 @@ class Query:
         statement: how it splits.
         sql: the statement, up to its data.
         clause_at: offset in `sql` where an INSERT's data clause begins; 0 without one.
+        input_at: offsets in `sql` of the `input(` that reads the data, else None.
         data: what follows, in chunks.
     """
 
     statement: Statement
     sql: str
     clause_at: int
+    input_at: tuple[int, int] | None
     data: Iterator[bytes]
 
 
@@ -239,4 +241,8 @@ def _split(statement: Statement, head: bytes, rest: Iterator[bytes]) -> Query:
         sql = before + head[clause_at:data_at].decode()
     except UnicodeDecodeError as error:
         raise syntax_error("Syntax error: the query is not UTF-8") from error
-    return Query(statement, sql, len(before), chain([head[data_at:]], rest))
+    input_at = None
+    if statement.input_at is not None:
+        begin, end = statement.input_at
+        input_at = len(head[:begin].decode()), len(head[:end].decode())
+    return Query(statement, sql, len(before), input_at, chain([head[data_at:]], rest))

@@ -278,9 +278,14 @@ class Application:
 
     def _insert(self, connection: Connection, query: Query) -> Summary:
         clause = "FORMAT Values" if query.statement.values else query.sql[query.clause_at :]
+        into = query.sql[: query.clause_at]
         with self._spool.hold(query.data) as path:
-            into = query.sql[: query.clause_at]
-            return connection.insert(f"{into} FROM INFILE {quote(str(path))} {clause}")
+            if query.input_at is None:
+                return connection.insert(f"{into} FROM INFILE {quote(str(path))} {clause}")
+            # The engine has no body that input() could read; a file it can.
+            begin, end = query.input_at
+            file = f"file({quote(str(path))}, {clause.split()[1]}, "
+            return connection.insert(into[:begin] + file + into[end:])
 
     def _headers(self, request: Request, answer: _Answer, tag: str) -> list[tuple[str, str]]:
         summary = {name: str(value) for name, value in asdict(answer.summary).items()}

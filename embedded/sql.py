@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import NamedTuple
 
 from embedded.errors import ClickHouseError, readonly, syntax_error
@@ -60,6 +60,7 @@ class Statement:
         format_at: where an INSERT's data clause (SETTINGS, FORMAT, VALUES) begins, else None.
         data_at: where an INSERT's data begins, else None.
         values: the data clause is VALUES.
+        input_at: offsets of `input(`, through which an INSERT … SELECT reads its data, else None.
     """
 
     kind: str
@@ -69,6 +70,7 @@ class Statement:
     format_at: int | None = None
     data_at: int | None = None
     values: bool = False
+    input_at: tuple[int, int] | None = None
 
 
 def _outer_words(text: str) -> Iterator[_Word]:
@@ -102,6 +104,7 @@ def parse(text: str) -> Statement:
         found = _parse_insert(text, words)
         if found is not None:
             return found
+        words = islice(_outer_words(text), 1, None)
     rest = list(words)
     for word, following in pairwise(rest):
         if word.text == ";" and following.text != ";":
@@ -123,7 +126,9 @@ def _parse_insert(text: str, words: Iterator[_Word]) -> Statement | None:
     previous = ""
     for word in words:
         clause = previous not in (".", "INTO", "TABLE", "=", ",")
-        if clause and word.text in ("SELECT", "WITH", "FROM"):
+        if clause and word.text in ("SELECT", "WITH"):
+            return _parse_input(text, word.start, words)
+        if clause and word.text == "FROM":
             return None
         if previous == "FORMAT" and format_at is not None:
             start = _DATA_START.match(text, word.end)
@@ -136,6 +141,30 @@ def _parse_insert(text: str, words: Iterator[_Word]) -> Statement | None:
                 "INSERT", writes=True, format_at=word.start, data_at=word.end, values=True
             )
         previous = word.text
+    return None
+
+
+def _parse_input(text: str, start: int, words: Iterator[_Word]) -> Statement | None:
+    """An INSERT … SELECT … FROM input(…) FORMAT …, which has data; any other SELECT has none."""
+    format_at: int | None = None
+    for word in words:
+        if format_at is not None and (input_at := _input_call(text, start, format_at)):
+            found = _DATA_START.match(text, word.end)
+            data_at = found.end() if found else word.end
+            return Statement(
+                "INSERT", writes=True, format_at=format_at, data_at=data_at, input_at=input_at
+            )
+        format_at = word.start if word.text == "FORMAT" else None
+    return None
+
+
+def _input_call(text: str, start: int, end: int) -> tuple[int, int] | None:
+    name: re.Match[str] | None = None
+    for token in _TOKEN.finditer(text, start, end):
+        if token["skip"] is None:
+            if name is not None and token[0] == "(":
+                return name.start(), token.end()
+            name = token if token[0].lower() == "input" else None
     return None
 
 

@@ -30,10 +30,14 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bars
 
+from catalog.objects import replay_statement
+from ops import dead_letters as dead
 from ops import doctor as machine
 from ops import engine, parity, places, sample, suites, workload
 from ops import report as reports
 from ops import status as state
+from ops.backfill import resync as again
+from ops.backfill.errors import BackfillError
 from ops.bench import run as bench
 from ops.bench import tables as figures
 from ops.bench.model import Bench, BenchError, Section
@@ -75,6 +79,7 @@ EXPECTED = (
     MissingPart,
     FetchError,
     VerificationError,
+    BackfillError,
     psycopg.Error,
     ClickHouseError,
     KafkaException,
@@ -176,6 +181,87 @@ def verify(
         raise typer.Exit(1)
 
 
+letters = typer.Typer(
+    help="The messages that could not become rows: lists, shows and replays them.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(letters, name="dead-letters")
+Limit = Annotated[int, typer.Option("--limit", min=1, help="Lines to show.")]
+
+
+@letters.command(
+    "list",
+    epilog="Examples:  ./cdc dead-letters list        "
+    "./cdc dead-letters list --table inventory.orders --each",
+)
+def list_letters(
+    stack: Stack = "local",
+    tables: Annotated[
+        list[str] | None, typer.Option("--table", help="schema.table; may be repeated.")
+    ] = None,
+    each: Annotated[bool, typer.Option("--each", help="One by one, the newest first.")] = False,
+    limit: Limit = 50,
+    as_json: AsJson = False,
+) -> None:
+    """Counts the letters by table and reason, or lists them one by one with their position."""
+    with Deployed.read(stack).clickhouse.client() as client:
+        if each:
+            found = dead.letters(client, tables or [], limit)
+            _print_json(found) if as_json else dead.render_letters(found, console)
+        else:
+            counted = dead.groups(client, tables or [])
+            _print_json(counted) if as_json else dead.render_groups(counted, limit, console)
+
+
+@letters.command(
+    epilog="Example:  ./cdc dead-letters show postgres-server.inventory.orders/0/17 | jq .after"
+)
+def show(
+    position: Annotated[str, typer.Argument(metavar="TOPIC/PARTITION/OFFSET")],
+    stack: Stack = "local",
+    as_json: AsJson = False,
+) -> None:
+    """Prints one letter as it came, its reason on standard error."""
+    with Deployed.read(stack).clickhouse.client() as client:
+        found = dead.at(client, dead.Position.parse(position))
+    if as_json:
+        _print_json(found)
+        return
+    for each in found:
+        errors.print(f"{each.table}: {each.reason}", markup=False, highlight=False)
+        sys.stdout.buffer.write((each.message or b"") + b"\n")
+
+
+@letters.command(
+    epilog="Examples:  ./cdc dead-letters replay        ./cdc dead-letters replay inventory.orders",
+)
+def replay(
+    tables: Tables = None, stack: Stack = "local", limit: Limit = 50, as_json: AsJson = False
+) -> None:
+    """Sends letters through the checks again: what is in order now becomes a row.
+
+    The rows keep the versions they came with, so nothing newer is overwritten; it may be repeated
+    at any time. What is still refused stays, with its present reason. Exits 1 if any remain.
+    """
+    deployed = Deployed.read(stack)
+    options = {each.table: each for each in deployed.options}
+    found = []
+    with deployed.clickhouse.client() as client, _bar(as_json) as progress:
+        chosen = deployed.chosen(tables or [])
+        for done, table in enumerate(chosen):
+            name = table.source.qualified
+            progress("replaying", done, len(chosen))
+            statement = replay_statement(table, options[name], deployed.slot_lsn)
+            found.append(dead.replay(client, name, statement))
+    if as_json:
+        _print_json(found)
+    else:
+        dead.render_replayed(found, limit, console)
+    if any(each.remaining for each in found):
+        raise typer.Exit(1)
+
+
 @app.command(
     epilog="Examples:  ./cdc load --seconds 60 --rate 1000        "
     "./cdc load --rows 100000 --mix insert,update",
@@ -226,6 +312,29 @@ def load(
             f"{result.rolled_back:,} rolled back",
             highlight=False,
         )
+
+
+@app.command(epilog="Example:  ./cdc resync inventory.orders")
+def resync(tables: Tables = None, stack: Stack = "local") -> None:
+    """Loads tables again from the source, while everything runs.
+
+    Readers see the rows that were there until the new ones are whole; then the table is exactly the
+    source's, whatever had happened to it. One that was interrupted goes on where it stopped. Where
+    the slot was lost, makes a new one first, which loads all tables.
+    """
+    deployed = Deployed.read(stack)
+    chosen = deployed.chosen(tables or [])
+    if broken := parity.slot_fault(deployed):
+        console.print(broken, highlight=False)
+        console.print(f"Stack {stack}: {deploy(stack, console)}", highlight=False)
+        return
+    with _bar(False) as progress:
+        for table, done in again.resync(deployed, chosen, progress):
+            console.print(
+                f"{table.source.qualified}: {done.rows:,} rows loaded in {done.seconds:.1f} s "
+                f"({done.copied / max(done.seconds, 0.001):,.0f} rows/s)",
+                highlight=False,
+            )
 
 
 @app.command(epilog="Examples:  ./cdc report        ./cdc report daily_health --json")
@@ -387,7 +496,7 @@ def _bar(quiet: bool) -> Iterator[Progress]:
     """A progress bar; on stderr, so that standard output stays the answer."""
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),

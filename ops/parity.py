@@ -8,12 +8,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from catalog.model import CapturedTable
 from ops.position import KafkaPosition
 from ops.progress import Progress
 from ops.stack import Deployed
-from ops.verify import verify
+from ops.verify import VerificationError, verify
 from ops.verify_model import TableReport
 from providers.heartbeat import BEAT
+from providers.slot import fault
 
 
 def prove(
@@ -29,22 +31,42 @@ def prove(
     Raises StackError for a name that isn't captured; see ops.verify.verify for the rest.
     """
     tables = deployed.chosen(names)
-
-    def beat() -> None:
-        with deployed.postgres.connect() as connection:
-            connection.execute(BEAT)
-
+    if broken := slot_fault(deployed):
+        raise VerificationError(broken)
     with deployed.clickhouse.client() as client:
         return verify(
             lambda: deployed.postgres.connect(autocommit=False),
             client,
             tables,
-            caught_up=KafkaPosition(deployed.kafka, deployed.heartbeat_topic, beat, tables),
+            caught_up=position(deployed, tables),
             slot_lsn=deployed.slot_lsn,
             progress=progress,
             max_keys=max_keys,
             wait_seconds=wait_seconds,
         )
+
+
+def position(deployed: Deployed, tables: Sequence[CapturedTable]) -> KafkaPosition:
+    """Waits for the stack's stream."""
+
+    def beat() -> None:
+        with deployed.postgres.connect() as connection:
+            connection.execute(BEAT)
+
+    return KafkaPosition(deployed.kafka, deployed.heartbeat_topic, beat, tables)
+
+
+def slot_fault(deployed: Deployed) -> str:
+    """What happened to the slot and what heals it, '' while nothing did."""
+    reader = f"{deployed.connect.url}/connectors/{deployed.connect.connector}"
+    with deployed.postgres.connect() as connection:
+        broken = fault(connection, deployed.slot, reader)
+    if not broken:
+        return ""
+    return (
+        f"{broken}. What was changed since is in no log any more: "
+        "`./cdc resync` makes a new slot and loads all tables again"
+    )
 
 
 def render(reports: Sequence[TableReport], console: Console) -> None:
@@ -96,7 +118,7 @@ def _differences(report: TableReport, console: Console) -> None:
             f"{difference.target or 'missing'} in ClickHouse, expected {difference.expected}"
         )
     if report.dead_letters:
-        say(f"{report.dead_letters} dead letter(s): SELECT * FROM cdc.dead_letters FINAL")
+        say(f"{report.dead_letters} dead letter(s): ./cdc dead-letters list")
 
 
 def _key(key: dict[str, str | None]) -> str:

@@ -12,9 +12,9 @@ import clickhouse_connect
 import psycopg
 from clickhouse_connect.driver.client import Client
 from pulumi import automation as auto
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from catalog.model import CapturedTable
+from catalog.model import CapturedTable, CaptureOptions
 from ops import engine, places
 
 
@@ -98,8 +98,10 @@ class Deployed(BaseModel):
     slot: str
     slot_lsn: int
     heartbeat_topic: str
+    load_workers: int
     sample: bool
     tables: tuple[CapturedTable, ...]
+    options: tuple[CaptureOptions, ...]
 
     @classmethod
     def read(cls, stack: str) -> Deployed:
@@ -111,13 +113,19 @@ class Deployed(BaseModel):
         outputs = workspace().stack_outputs(stack) if stack in stacks() else {}
         if "tables" not in outputs:
             raise StackError(f"stack {stack} is not up: run `./cdc up --stack {stack}`")
-        return cls.of(stack, {name: output.value for name, output in outputs.items()})
+        try:
+            return cls.of(stack, {name: output.value for name, output in outputs.items()})
+        except (KeyError, ValidationError) as error:
+            raise StackError(
+                f"stack {stack} was brought up by another version: run `./cdc up --stack {stack}`"
+            ) from error
 
     @classmethod
     def of(cls, stack: str, outputs: Mapping[str, Any]) -> Deployed:
         """From the outputs as `pulumi stack output --json --show-secrets` prints them."""
         tables = [CapturedTable.model_validate_json(each) for each in outputs["tables"]]
-        return cls.model_validate({**outputs, "stack": stack, "tables": tables})
+        options = [CaptureOptions.model_validate_json(each) for each in outputs["options"]]
+        return cls.model_validate({**outputs, "stack": stack, "tables": tables, "options": options})
 
     def chosen(self, names: list[str]) -> tuple[CapturedTable, ...]:
         """The captured tables of these names (`schema.table`), all without any.

@@ -17,6 +17,7 @@ from rich.table import Table
 from catalog.introspect import replica_identities
 from catalog.names import ch_qualified
 from ops.lag import seconds_behind
+from ops.parity import slot_fault
 from ops.processes import MIB, memory
 from ops.stack import Deployed
 from platforms.supervisor import Supervisor
@@ -71,8 +72,9 @@ def status(deployed: Deployed) -> Status:
         tables = _tables(deployed)
     if "postgres" in up:
         slot_lag = _slot_lag(deployed)
-        if slot_lag is None:
-            problems.append(f"slot {deployed.slot} is lost: changes are missing from here on")
+        if broken := slot_fault(deployed):
+            # Which is also what keeps the connector from running.
+            problems = [each for each in problems if not each.startswith("connect:")] + [broken]
         problems += _identities(deployed)
     return Status(
         stack=deployed.stack,

@@ -155,6 +155,9 @@ def _as_of(compared: Compared, snapshot: Snapshot, floor: int) -> str:
             f" GROUP BY {kept} HAVING _count > 0)"
             f" ARRAY JOIN range(toUInt64(_count)) AS _copy) AS _rows"
         )
+    # Rows that a load has copied and not yet finished may be newer than the snapshot, and what the
+    # stream will bring of them is still to come.
+    unseen = f"({unseen} OR operation = 'r' AND _version > {floor})"
     key = ", ".join(map(ch_ident, source.key))
     stored_key = ", ".join(stored[name] for name in source.key)
     columns = ", ".join(map(ch_ident, stored))

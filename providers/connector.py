@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pulumi
@@ -14,6 +14,8 @@ from providers.base import Props, Provider, ProviderError, own, until
 
 TIMEOUT = 30.0  # seconds for one REST request; a validation connects to the database
 STEADY = 2.0  # seconds of running after which a connector counts as working
+# Debezium's words when the slot begins after the stored position.
+NOT_IN_SLOT = "no longer available on the server"
 SETTLE = 120.0  # seconds until a connector's tasks must run, a rebalance included
 
 
@@ -24,7 +26,9 @@ class ConnectorProvider(Provider):
 
     def create(self, props: Props) -> CreateResult:
         self._apply(props)
-        return CreateResult(props["connector"], own(props))
+        return CreateResult(
+            props["connector"], {**own(props), "snapshotted": props["snapshot_tables"]}
+        )
 
     def diff(self, _id: str, _olds: Props, _news: Props) -> DiffResult:
         """Looks whether the tasks run: one that failed is no difference that any input tells of."""
@@ -38,12 +42,14 @@ class ConnectorProvider(Provider):
         return ReadResult(id_, {**own(props), "config": live, "running": api.running()})
 
     def update(self, _id: str, _olds: Props, _news: Props) -> UpdateResult:
+        snapshotted = _olds["snapshotted"]
         if _olds.get("generation") != _news["generation"]:
             # Another slot: what the stored offsets say was never true of it. Without them the
-            # connector takes its snapshot again.
+            # connector begins at the slot's start, with its snapshot if it takes one.
             _Api(_news).forget_offsets()
+            snapshotted = _news["snapshot_tables"]
         self._apply(_news)
-        return UpdateResult(own(_news))
+        return UpdateResult({**own(_news), "snapshotted": snapshotted})
 
     def delete(self, _id: str, _props: Props) -> None:
         api = _Api(_props)
@@ -74,9 +80,14 @@ class Connector(Resource, module="cdc", name="Connector"):
             config provider (`${directory:…}`), never in plain text.
         generation: the position at which the slot began. Another one means another slot: offsets
             are forgotten and the snapshot is taken again.
+        snapshot_tables: what the connector reads by itself when it first starts.
+
+    Attributes:
+        snapshotted: what it read by itself when it last started without offsets.
     """
 
     connector: pulumi.Output[str]
+    snapshotted: pulumi.Output[list[str]]
 
     def __init__(
         self,
@@ -86,6 +97,7 @@ class Connector(Resource, module="cdc", name="Connector"):
         url: pulumi.Input[str],
         config: Mapping[str, pulumi.Input[str]],
         generation: pulumi.Input[str],
+        snapshot_tables: Sequence[str],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__(
@@ -96,6 +108,8 @@ class Connector(Resource, module="cdc", name="Connector"):
                 "url": url,
                 "config": {**config, "name": connector},
                 "generation": generation,
+                "snapshot_tables": list(snapshot_tables),
+                "snapshotted": None,
                 "running": True,
             },
             opts,
@@ -218,6 +232,11 @@ def _message(answer: requests.Response) -> str:
 
 def _cause(trace: str) -> str:
     """A Java trace's heading and its causes: what a person reads; the frames are in the log."""
+    if NOT_IN_SLOT in trace:
+        return (
+            "what it has to read next is no longer in its slot, which was lost or made again: "
+            "run `./cdc up`, which loads all tables again"
+        )
     lines = [line.strip() for line in trace.splitlines()]
     told = [line for i, line in enumerate(lines) if i == 0 or line.startswith("Caused by:")]
     return " | ".join(told) or "no trace"

@@ -58,7 +58,7 @@ class PublicationProvider(Provider):
                 [props["publication"]],
             ).fetchall()
         tables = sorted(row[0] for row in rows)  # as Python sorts, not as the database's locale
-        if props["prepared"]:
+        if props.get("prepared"):
             return ReadResult(id_, {**own(props), "oid": found[0]})
         return ReadResult(id_, {**own(props), "oid": found[0], "whole": found[1], "tables": tables})
 
@@ -66,7 +66,7 @@ class PublicationProvider(Provider):
         return UpdateResult(self._apply(_news))
 
     def delete(self, _id: str, _props: Props) -> None:
-        if _props["prepared"]:
+        if _props.get("prepared"):
             return
         name = sql.Identifier(_props["publication"])
         with connected(_props["connection"]) as connection:

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import pulumi
-from pulumi.dynamic import CreateResult, ReadResult, Resource, UpdateResult
+import requests
+from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, UpdateResult
 
 from providers.base import Props, Provider, ProviderError, own, until
-from providers.postgres import connected, value
+from providers.postgres import Connection, connected, value
 
 FREE = 30.0  # seconds in which a reader whose session was ended lets go of its slot
 CREATE_TIMEOUT = 120  # seconds; creating a slot waits for every transaction that is open
@@ -61,14 +62,21 @@ class SlotProvider(Provider):
             )
         return CreateResult(props["slot"], {**own(props), "lsn": lsn})
 
+    def diff(self, _id: str, _olds: Props, _news: Props) -> DiffResult:
+        """Looks at the slot: a broken one is no difference that any input tells of."""
+        try:
+            with connected(_olds["connection"], patience=1.0) as connection:
+                broken = fault(connection, _olds["slot"], _olds["reader"])
+        except ProviderError:
+            broken = ""  # unreachable now; what comes after will say so
+        if broken:
+            return DiffResult(changes=True, replaces=["slot"], delete_before_replace=True)
+        return super().diff(_id, _olds, _news)
+
     def read(self, id_: str, props: Props) -> ReadResult:
         with connected(props["connection"]) as connection:
-            kept = value(
-                connection,
-                "SELECT wal_status <> 'lost' FROM pg_replication_slots WHERE slot_name = %s",
-                props["slot"],
-            )
-        return ReadResult(id_ if kept else "", own(props))
+            broken = fault(connection, props["slot"], props["reader"])
+        return ReadResult("" if broken else id_, own(props))
 
     def update(self, _id: str, _olds: Props, _news: Props) -> UpdateResult:
         return UpdateResult({**own(_news), "lsn": _olds["lsn"]})
@@ -109,11 +117,45 @@ class SlotProvider(Provider):
             )
 
 
+def fault(connection: Connection, slot: str, reader: str) -> str:
+    """What is wrong with a slot that once served `reader`, '' if nothing: then changes were lost.
+
+    Args:
+        reader: address of the connector that reads from it in Kafka Connect's REST API.
+    """
+    found = connection.execute(
+        "SELECT wal_status, active, (restart_lsn - '0/0')::bigint FROM pg_replication_slots "
+        "WHERE slot_name = %s",
+        [slot],
+    ).fetchone()
+    if found is None:
+        return f"slot {slot} is gone"
+    status, active, begins = found
+    if status == "lost" or begins is None:
+        return f"slot {slot} is lost: its log grew past max_slot_wal_keep_size"
+    if not active and (read := _position(reader)) is not None and read < begins:
+        return f"slot {slot} was made again: it begins at {begins}, its reader stands at {read}"
+    return ""
+
+
+def _position(reader: str) -> int | None:
+    """The log position that the connector has sent everything up to; None if it doesn't say."""
+    try:
+        answer = requests.get(f"{reader}/offsets", timeout=10)
+    except requests.RequestException:
+        return None
+    offsets = answer.json().get("offsets") if answer.ok else None
+    lsn = offsets[0]["offset"].get("lsn") if offsets else None
+    return None if lsn is None else int(lsn)
+
+
 class Slot(Resource, module="cdc", name="PostgresSlot"):
     """A replication slot of the captured database.
 
     Args:
         publication: the `oid` of the publication it is read through.
+        reader: address of the connector that will read from it, in Kafka Connect's REST API: what
+            that has read tells whether the slot is still the one it was.
 
     Attributes:
         lsn: where it began, as decimal text.
@@ -129,6 +171,7 @@ class Slot(Resource, module="cdc", name="PostgresSlot"):
         connection: Mapping[str, pulumi.Input[Any]],
         slot: str,
         publication: pulumi.Input[str],
+        reader: str,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__(
@@ -138,6 +181,7 @@ class Slot(Resource, module="cdc", name="PostgresSlot"):
                 "connection": dict(connection),
                 "slot": slot,
                 "publication": publication,
+                "reader": reader,
                 "lsn": None,
             },
             opts,

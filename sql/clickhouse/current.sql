@@ -1,6 +1,5 @@
--- The current rows. What is older than the last TRUNCATE, or than the slot (after a resync: rows
--- that the new snapshot did not see again), does not exist any more. In two steps, for a column of
--- the source may be called as one of ours is.
+-- The current rows. What is older than the last finished load, or than the last TRUNCATE, does not
+-- exist any more. In two steps, for a column of the source may be called as one of ours is.
 SELECT
 $columns
 FROM

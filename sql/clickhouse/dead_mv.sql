@@ -4,6 +4,7 @@ SELECT
     $source_name AS source,
     multiIf(
         NOT _suspect, '',
+        _topic = $loaded, JSONExtractString(_message, 'reason'),
         operation = '' AND NOT isValidJSON(_message), 'not valid JSON',
         NOT startsWith(_message, '{'), 'not a JSON object',
         operation = '', 'no op',

@@ -1,3 +1,3 @@
 greatest(
-    toUInt64($slot_lsn),
+    (SELECT max(lsn) FROM cdc.loads WHERE source = $source_name),
     (SELECT max(lsn) FROM cdc.truncates WHERE source = $source_name))

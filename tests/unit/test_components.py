@@ -36,7 +36,14 @@ def _source(user_is: UserIs = "administrator") -> Source:
     return Source(
         "source",
         SourceArgs(
-            connection(), user_is, "cdc stack test", "reader", "pub", "slot", ["inventory.orders"]
+            connection(),
+            user_is,
+            "cdc stack test",
+            "reader",
+            "pub",
+            "slot",
+            ["inventory.orders"],
+            "http://c/x",
         ),
     )
 
