@@ -90,7 +90,7 @@ class Source(pulumi.ComponentResource):
             f"{name}-slot",
             connection=args.connection,
             slot=args.slot,
-            publication=self.publication.oid,
+            publication=self.publication.id,
             reader=args.reader,
             opts=child,
         )
