@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import psycopg
@@ -17,10 +17,35 @@ WHERE n.nspname = %s AND c.relname = %s
 """
 
 _COLUMNS = """
+WITH RECURSIVE behind AS (
+    SELECT a.attnum, a.atttypid AS oid, a.atttypmod AS modifier, '' AS dimensions
+    FROM pg_attribute a WHERE a.attrelid = %(oid)s AND a.attnum > 0 AND NOT a.attisdropped
+    UNION ALL
+    SELECT b.attnum, coalesce(element.oid, t.typbasetype),
+           CASE WHEN t.typtype = 'd' THEN t.typtypmod ELSE b.modifier END,
+           b.dimensions || CASE WHEN element.oid IS NULL THEN '' ELSE '[]' END
+    FROM behind b JOIN pg_type t ON t.oid = b.oid
+    LEFT JOIN pg_type element ON element.typarray = t.oid
+    WHERE t.typtype = 'd' OR element.oid IS NOT NULL
+), base AS (
+    SELECT b.attnum, CASE
+        WHEN t.typnamespace = 'pg_catalog'::regnamespace THEN format_type(b.oid, b.modifier)
+        WHEN t.typtype = 'e' THEN 'enum'
+        WHEN t.typtype = 'c' THEN 'composite'
+        WHEN t.typtype = 'r' THEN 'range'
+        WHEN t.typtype = 'm' THEN 'multirange'
+        WHEN e.objid IS NOT NULL THEN t.typname::text
+        ELSE 'unknown' END || b.dimensions AS name
+    FROM behind b JOIN pg_type t ON t.oid = b.oid
+    LEFT JOIN pg_depend e ON e.classid = 'pg_type'::regclass AND e.objid = t.oid AND e.deptype = 'e'
+    WHERE t.typtype <> 'd' AND NOT EXISTS (SELECT FROM pg_type x WHERE x.typarray = t.oid)
+)
 SELECT a.attname, format_type(a.atttypid, a.atttypmod), NOT a.attnotnull,
-       CASE WHEN a.attgenerated <> '' THEN pg_get_expr(d.adbin, d.adrelid) END
+       CASE WHEN a.attgenerated <> '' THEN pg_get_expr(d.adbin, d.adrelid) END,
+       nullif(base.name, format_type(a.atttypid, a.atttypmod))
 FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
-WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped
+JOIN base USING (attnum)
+WHERE a.attrelid = %(oid)s AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attnum
 """
 
@@ -68,9 +93,14 @@ class NoSuchTable(CatalogError):
 
 
 def describe(
-    conn: psycopg.Connection[Any], qualified: str, key: Sequence[str] | None = None
+    conn: psycopg.Connection[Any],
+    qualified: str,
+    key: Sequence[str] | None = None,
+    as_text: Collection[str] = (),
 ) -> SourceTable:
     """The columns and the key of `schema.table`: the primary key, or the columns given as `key`.
+
+    The columns `as_text` are to be kept as texts.
 
     Raises `CatalogError` (one sentence) if it isn't there, can't be captured by its kind, or if
     `key` does not tell its rows apart.
@@ -87,8 +117,15 @@ def describe(
     if kind == "p":
         _check_partitions(conn, qualified)
     columns = tuple(
-        Column(name=name_, pg_type=pg_type, nullable=nullable, generated=generated)
-        for name_, pg_type, nullable, generated in conn.execute(_COLUMNS, [oid])
+        Column(
+            name=name_,
+            pg_type=pg_type,
+            nullable=nullable,
+            generated=generated,
+            base_type=base_type,
+            as_text=name_ in as_text,
+        )
+        for name_, pg_type, nullable, generated, base_type in conn.execute(_COLUMNS, {"oid": oid})
     )
     return SourceTable(
         schema_=schema,

@@ -87,7 +87,9 @@ class Loading:
                 ]
             ),
             names="".join(f"    {each.name},\n" for each in copied)
-            + "".join(f"    {self._value(c)} AS {self._stored[c.name]},\n" for c in generated),
+            + "".join(
+                f"    {self._parser.narrowed(c)} AS {self._stored[c.name]},\n" for c in generated
+            ),
             unreadable=" OR ".join(unreadable) or "false",
             reasons=",\n            ".join(["''", *reasons]),
             row=", ".join(
@@ -104,11 +106,6 @@ class Loading:
             number="_lsn" if self._keyed else "if(_applied, rowNumberInAllBlocks(), _lsn)",
             sign="" if self._keyed else ",\n    toInt8(1) AS _sign",
         )
-
-    def _value(self, column: Column) -> str:
-        # One rule for copied and streamed rows: what ClickHouse computes. See name.sql.
-        narrow = self._parser.types[column.name].narrow("_made")
-        return f"arrayMap(_made -> {narrow}, [{self._parser.computed(column)}])[1]"
 
     def _not_computed(self, column: Column) -> str:
         nullable = f" AND isNotNull({self._parser.computed(column)})" if column.nullable else ""

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from catalog.names import ch_file_name, pg_qualified, topic_name
+from catalog.names import ch_file_name, consumer_group, pg_qualified, topic_name
 
 # One dot splits schema and table. More dots would make topic and object names ambiguous.
 _QUALIFIED = r"^[^.]+\.[^.]+$"
@@ -36,6 +36,12 @@ class Column(_Frozen):
     pg_type: str = Field(description="as format_type() writes it, e.g. `numeric(10,2)`")
     nullable: bool
     generated: str | None = Field(default=None, description="Postgres expression, if STORED")
+    base_type: str | None = Field(
+        default=None,
+        description="what is behind a type of the database's own: a domain's type, `enum`, "
+        "`composite`, `range`, `multirange`, an extension's name for it, or `unknown`",
+    )
+    as_text: bool = Field(default=False, description="kept as the text that Postgres shows")
 
 
 class SourceTable(_Frozen):
@@ -101,6 +107,11 @@ class CaptureOptions(_Frozen):
         description="ClickHouse expression for each generated column: Postgres before 18 leaves "
         "them out of the stream",
     )
+    as_text: tuple[str, ...] = Field(
+        default=(),
+        description="columns kept as the text Postgres shows, for values (NaN, infinity, years "
+        "beyond 2299, arrays of arrays) that their ClickHouse type can't hold",
+    )
     key: tuple[str, ...] | None = Field(
         default=None,
         min_length=1,
@@ -163,7 +174,7 @@ def capture(source: SourceTable, options: CaptureOptions, topic_prefix: str) -> 
         topic=topic_name(topic_prefix, source.qualified),
         database=database,
         table=table,
-        group=f"clickhouse.{target}",
+        group=consumer_group(target),
     )
 
 

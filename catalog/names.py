@@ -31,6 +31,14 @@ def ch_string(value: str) -> str:
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
+def consumer_group(target: str) -> str:
+    """The group in which ClickHouse reads the topic of the table `target`.
+
+    Without braces: ClickHouse would take what is between them for one of its macros.
+    """
+    return "clickhouse." + re.sub("[{}]", lambda found: f"%{ord(found[0]):X}", target)
+
+
 def ch_file_name(qualified: str) -> str:
     """The two names as ClickHouse writes them in a file's name: unusual bytes as %XX."""
     return "".join(

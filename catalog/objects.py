@@ -16,10 +16,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from catalog.model import CapturedTable, CaptureOptions, CatalogError, Column, SourceTable
+from catalog.model import CapturedTable, CaptureOptions, CatalogError, SourceTable
 from catalog.names import ch_ident, ch_qualified, ch_string
-from catalog.parsing import LOADED, TIME, WORD, Parser, sql, types_of
-from catalog.types import TypeMapping
+from catalog.parsing import LOADED, TIME, WORD, Parser, sql
+from catalog.types.registry import mappings
 
 Kind = Literal["database", "table", "queue", "materialized_view", "view"]
 
@@ -183,18 +183,20 @@ def table_objects(
     columns = source.stored
     stored = (
         *(
-            (
-                columns[c.name],
-                f"{_stored_type(c, parser.types)} CODEC({parser.types[c.name].codec})",
-            )
+            (columns[c.name], f"{made.stored(c.nullable)} CODEC({made.codec})")
             for c in source.columns
+            if (made := parser.types[c.name])
         ),
         *_META,
         *(() if source.key else _SIGN),
     )
     rows = sql(
         "history_mv",
-        columns="\n".join(f"    {_from_parsed(c, columns[c.name])}," for c in source.columns),
+        columns="\n".join(
+            f"    {parser.types[c.name].store(name, c.nullable)} AS {name},"
+            for c in source.columns
+            if (name := ch_ident(columns[c.name]))
+        ),
         sign="" if source.key else ",\n    _sign",
         parsed=quoted["_parsed"],
     )
@@ -311,7 +313,7 @@ def check(source: SourceTable, options: CaptureOptions) -> None:
         )
     if options.partition_by is not None:
         _check_partition(source, options.partition_by)
-    types_of(source)
+    _check_types(source, options)
 
 
 def _check_partition(source: SourceTable, expression: str) -> None:
@@ -329,9 +331,17 @@ def _check_partition(source: SourceTable, expression: str) -> None:
         )
 
 
-def _stored_type(column: Column, types: dict[str, TypeMapping]) -> str:
-    kind = types[column.name].clickhouse
-    return f"Nullable({kind})" if column.nullable else kind
+def _check_types(source: SourceTable, options: CaptureOptions) -> None:
+    columns = {column.name for column in source.columns}
+    if unknown := sorted(set(options.as_text) - columns):
+        raise CatalogError(f"{source.qualified}: `as_text` names {unknown[0]}, which is no column")
+    types = mappings(source.qualified, source.columns)
+    for column in source.columns:
+        if column.generated is not None and types[column.name].narrow is None:
+            raise CatalogError(
+                f"{source.qualified}.{column.name} is generated and of type {column.pg_type}, "
+                "which can't be computed in ClickHouse: capture the table without it"
+            )
 
 
 def _history_order(source: SourceTable) -> str:
@@ -355,11 +365,6 @@ def _renamed(expression: str, source: SourceTable) -> str:
         return found[0] if name in (None, found[1], found[2]) else ch_ident(name)
 
     return WORD.sub(stored, expression)
-
-
-def _from_parsed(column: Column, stored: str) -> str:
-    ident = ch_ident(stored)
-    return ident if column.nullable else f"assumeNotNull({ident}) AS {ident}"
 
 
 def _list(names: Sequence[str]) -> str:

@@ -16,7 +16,8 @@ from string import Template
 
 from catalog.model import CaptureOptions, Column, SourceTable
 from catalog.names import ch_ident, ch_string
-from catalog.types import TypeMapping, UnsupportedType, mapping
+from catalog.types import TypeMapping
+from catalog.types.registry import mappings
 
 _TEMPLATES = Path(__file__).parent.parent / "sql" / "clickhouse"
 TIME = "DateTime64(3, 'UTC')"
@@ -96,15 +97,6 @@ def sql(template: str, **values: str) -> str:
     return Template(text).substitute(values).rstrip("\n")
 
 
-def types_of(source: SourceTable) -> dict[str, TypeMapping]:
-    """Each column's mapping. Raises `UnsupportedType`, naming all columns that have none."""
-    found = {column.name: mapping(column.pg_type) for column in source.columns}
-    unknown = [(c.name, c.pg_type) for c in source.columns if found[c.name] is None]
-    if unknown:
-        raise UnsupportedType(source.qualified, unknown)
-    return {name: made for name, made in found.items() if made is not None}
-
-
 @dataclass(frozen=True)
 class _Group:
     """Columns that are decoded alike. `mask` picks their values out of the image's."""
@@ -142,7 +134,7 @@ class Parser:
         self._source = source
         self._generated = options.generated
         self._slot_lsn = slot_lsn
-        self.types = types_of(source)
+        self.types = mappings(source.qualified, source.columns)
         self.carried = [column for column in source.columns if column.generated is None]
         self.groups = self._grouped()
         self._stored = {name: ch_ident(stored) for name, stored in source.stored.items()}
@@ -161,7 +153,7 @@ class Parser:
     def columns_decoded(self) -> tuple[tuple[str, str], ...]:
         """Columns of the table between decode.sql and name.sql."""
         return (
-            *((g.name, f"Array(Nullable({g.mapping.clickhouse}))") for g in self.groups),
+            *((g.name, f"Array({g.mapping.parsed})") for g in self.groups),
             *DECODED,
             *self._sign,
         )
@@ -169,10 +161,7 @@ class Parser:
     def columns_parsed(self) -> tuple[tuple[str, str], ...]:
         """Columns of the table after name.sql."""
         return (
-            *(
-                (stored, f"Nullable({self.types[name].clickhouse})")
-                for name, stored in self._source.stored.items()
-            ),
+            *((stored, self.types[name].parsed) for name, stored in self._source.stored.items()),
             *PARSED,
             *self._sign,
         )
@@ -224,9 +213,7 @@ class Parser:
             value = place.get(column.name)
             if value is None:
                 made = self.computed(column)
-                # A lambda, for the rule names its argument many times: copied, the expression
-                # would be planned as often.
-                value = f"arrayMap(_made -> {self.types[column.name].narrow('_made')}, [{made}])[1]"
+                value = self.narrowed(column)
                 fits = f"isNotNull({self._stored[column.name]})"
                 computed.append(f"({fits} OR isNull({made}))" if column.nullable else fits)
             columns.append(f"    {value} AS {self._stored[column.name]},")
@@ -238,6 +225,14 @@ class Parser:
             sign=self._handed_on,
             source=source,
         )
+
+    def narrowed(self, column: Column) -> str:
+        """The value of a generated column, NULL where its type can't hold it."""
+        narrow = self.types[column.name].narrow
+        assert narrow is not None, "catalog.objects.check refuses it"
+        # A lambda, for the rule names its argument many times: copied, the expression would be
+        # planned as often.
+        return f"arrayMap(_made -> {narrow('_made')}, [{self.computed(column)}])[1]"
 
     def dead_letters(self, aside: str) -> str:
         """Of the rows in the table `aside`, those that are not in order, with the reason."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import pulumi
 
 from catalog.names import java_pattern, key_columns
+from catalog.types import COPY_SETTINGS
 from components.connect import Connect
 from components.kafka import RETENTION, Kafka
 from components.source import Source
@@ -110,6 +111,14 @@ EXACT = {
     "interval.handling.mode": "string",
     "binary.handling.mode": "base64",
     "hstore.handling.mode": "json",
+    # What Debezium itself would round, flatten or lose comes as Postgres' text
+    # (docs/decisions/0011-exact-values.md); of unknown types it sends the text as bytes.
+    "converters": "exact",
+    "exact.type": "cdc.ExactText",
+    "include.unknown.datatypes": "true",
+    # The walsender writes values as its session's settings say: a database with bytea_output
+    # 'escape' or extra_float_digits 0 would have them garbled or rounded, without a word.
+    "driver.options": " ".join(f"-c {name}={value}" for name, value in COPY_SETTINGS),
     # TRUNCATE is a change too; by default it is skipped.
     "skipped.operations": "none",
     # A delete says all there is to say; the null record after it is for compacted topics.
@@ -123,6 +132,8 @@ EXACT = {
 FAST = {
     "max.batch.size": "8192",
     "max.queue.size": "32768",
+    # Rows of megabytes fill the worker's heap long before that many wait.
+    "max.queue.size.in.bytes": "67108864",
     "extended.headers.enabled": "false",
     "provide.transaction.metadata": "false",
 }

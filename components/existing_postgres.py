@@ -89,7 +89,8 @@ def _unsupported(
     faults = []
     for options in chosen:
         try:
-            check(describe(connection, options.table, options.key), options)
+            described = describe(connection, options.table, options.key, options.as_text)
+            check(described, options)
         except CatalogError as error:
             faults.append(str(error))
         except psycopg.errors.InsufficientPrivilege:

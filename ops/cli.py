@@ -10,6 +10,8 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import Annotated, Any
 
 import psycopg
@@ -36,6 +38,10 @@ from ops import report as reports
 from ops import status as state
 from ops.backfill import resync as again
 from ops.backfill.errors import BackfillError
+from ops.bench import run as bench
+from ops.bench import tables as figures
+from ops.bench.model import Bench, BenchError, Section
+from ops.bench.sizes import FULL, QUICK
 from ops.deploy import deploy, destroy
 from ops.parts import MissingPart
 from ops.parts_maven import FetchError
@@ -44,6 +50,7 @@ from ops.progress import Progress
 from ops.stack import Deployed, StackError, WrongUse, must_be_known
 from ops.verify import VerificationError
 from ops.verify_model import TableReport
+from providers.base import ProviderError
 
 app = typer.Typer(
     help="Change data capture from Postgres to ClickHouse, and the proof that it is right.",
@@ -67,6 +74,8 @@ Tables = Annotated[
 
 EXPECTED = (
     StackError,
+    BenchError,
+    ProviderError,
     MissingPart,
     FetchError,
     VerificationError,
@@ -346,6 +355,60 @@ def report(
             reports.render(each, console)
 
 
+@app.command(
+    name="bench",
+    epilog="Examples:  ./cdc bench --quick        ./cdc bench --only latency --json bench.json",
+)
+def measure(
+    stack: Stack = "local",
+    quick: Annotated[
+        bool, typer.Option("--quick", help="As --scale 0.1 --tables 1,10: minutes, to see it work.")
+    ] = False,
+    scale: Annotated[
+        float, typer.Option(min=0.001, max=100, help="Rows and seconds times this.")
+    ] = 1.0,
+    only: Annotated[
+        str, typer.Option(help=f"Which, comma-separated: {', '.join(bench.MEASUREMENTS)}.")
+    ] = ",".join(bench.MEASUREMENTS),
+    tables: Annotated[
+        str, typer.Option(help="How many tables, one after the other, to see what grows.")
+    ] = "",
+    file: Annotated[
+        Path | None,
+        typer.Option("--json", help="Also write the figures to this file, as they are made."),
+    ] = None,
+) -> None:
+    """Measures the running stack: latency, throughput, initial load, and what they cost.
+
+    On tables of its own (schema cdc_bench in the source), through a slot, a connector, topics and
+    ClickHouse tables of its own beside the stack's; all of it is removed at the end, or, after a
+    kill, by the next run. About 15 minutes; nothing else should work on the machine meanwhile.
+    """
+    names = only.split(",")
+    if unknown := set(names) - set(bench.MEASUREMENTS):
+        raise typer.BadParameter(
+            f"{', '.join(sorted(unknown))}: there are {', '.join(bench.MEASUREMENTS)}",
+            param_hint="--only",
+        )
+    sizes = QUICK if quick else FULL.scaled(scale)
+    if tables:
+        if not all(each.isdigit() and int(each) for each in tables.split(",")):
+            raise typer.BadParameter(
+                f"{tables}: write numbers like 1,10,100", param_hint="--tables"
+            )
+        sizes = replace(sizes, tables=tuple(map(int, tables.split(","))))
+
+    def done(so_far: Bench, sections: list[Section]) -> None:
+        for section in sections:
+            figures.render(section, console)
+        if file:
+            file.write_text(so_far.model_dump_json(indent=2) + "\n", "utf-8")
+
+    command = "./cdc bench" + (" --quick" if quick else f" --scale {scale:g}" if scale != 1 else "")
+    with _bar(False) as progress:
+        bench.run(Deployed.read(stack), names, sizes, command, progress, done)
+
+
 @app.command(epilog="Examples:  ./cdc logs connect        ./cdc logs kafka --follow")
 def logs(
     service: Annotated[str, typer.Argument(help="postgres, kafka, connect or clickhouse.")],
@@ -427,7 +490,7 @@ def _bar(quiet: bool) -> Iterator[Progress]:
     """A progress bar; on stderr, so that standard output stays the answer."""
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),

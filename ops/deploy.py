@@ -184,7 +184,7 @@ def _progress(what: str, total: int, console: Console) -> Iterator[Events]:
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TextColumn("{task.fields[now]}"),
+        TextColumn("{task.fields[now]}", markup=False),
     )
     with Progress(*columns, console=console) as progress:
         task = progress.add_task(what, total=total, now="")

@@ -56,15 +56,18 @@ class Facts:
     slot: tuple[str, str, bool] | None  # plugin, database, active
 
 
-def value(conn: Connection, statement: str, *arguments: object) -> Any:
-    row = conn.execute(statement.encode(), arguments or None).fetchone()
+def value(conn: Connection, statement: str, *arguments: object, **parameters: object) -> Any:
+    """The first column of the first row, None without a row; parameters by place or by name."""
+    row = conn.execute(statement.encode(), arguments or parameters or None).fetchone()
     return None if row is None else row[0]
 
 
 def names(conn: Connection, statement: str, **parameters: object) -> list[str]:
+    """The first column of every row."""
     return [row[0] for row in conn.execute(statement.encode(), parameters)]
 
 
 def listed(what: str, names: Sequence[str]) -> str:
+    """`tables a, b`: at most ten of them, and how many more there are."""
     shown = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
     return f"{what}{'s' if len(names) != 1 else ''} {shown}" if names else f"no {what}"

@@ -11,7 +11,7 @@ from providers.heartbeat import MARK as HEARTBEAT_MARK
 from providers.heartbeat import TABLE as HEARTBEAT_TABLE
 
 # A captured table and, where it is partitioned, each of its parts.
-_CAPTURED = """
+CAPTURED = """
 WITH captured AS (
     SELECT n.nspname, c.relname, c.oid
     FROM unnest(%(tables)s::text[]) AS t(name)
@@ -33,7 +33,7 @@ def captured(conn: Connection, facts: Facts, plan: Plan) -> Iterator[Need]:
     user = pg_ident(facts.user)
     unread = names(
         conn,
-        _CAPTURED + "SELECT name FROM parts WHERE NOT has_table_privilege(oid, 'SELECT') "
+        CAPTURED + "SELECT name FROM parts WHERE NOT has_table_privilege(oid, 'SELECT') "
         "OR NOT has_schema_privilege(split_part(name, '.', 1), 'USAGE') ORDER BY 1",
         tables=list(plan.tables),
     )
@@ -51,7 +51,7 @@ def captured(conn: Connection, facts: Facts, plan: Plan) -> Iterator[Need]:
         )
     hidden = names(
         conn,
-        _CAPTURED + "SELECT name FROM parts WHERE row_security_active(oid) ORDER BY 1",
+        CAPTURED + "SELECT name FROM parts WHERE row_security_active(oid) ORDER BY 1",
         tables=list(plan.tables),
     )
     if hidden:
@@ -66,7 +66,7 @@ def captured(conn: Connection, facts: Facts, plan: Plan) -> Iterator[Need]:
 
 def _owned(conn: Connection, facts: Facts, plan: Plan) -> Iterator[Need]:
     rows = conn.execute(
-        _CAPTURED + "SELECT o.rolname::text, o.rolsuper, array_agg(name ORDER BY name) "
+        CAPTURED + "SELECT o.rolname::text, o.rolsuper, array_agg(name ORDER BY name) "
         "FROM parts JOIN pg_roles o ON o.oid = relowner "
         "WHERE NOT pg_has_role(relowner, 'USAGE') GROUP BY 1, 2 ORDER BY 1",
         {"tables": list(plan.tables)},
@@ -146,7 +146,7 @@ def prepared(conn: Connection, facts: Facts, plan: Plan) -> Iterator[Need]:
     user = pg_ident(facts.user)
     partial = names(
         conn,
-        _CAPTURED + "SELECT name FROM parts WHERE relkind = 'r' AND relreplident <> 'f' ORDER BY 1",
+        CAPTURED + "SELECT name FROM parts WHERE relkind = 'r' AND relreplident <> 'f' ORDER BY 1",
         tables=list(plan.tables),
     )
     if partial:
@@ -186,7 +186,7 @@ def _published(conn: Connection, facts: Facts, plan: Plan) -> Iterator[Need]:
     ).fetchone()
     options = "publish = 'insert, update, delete, truncate', publish_via_partition_root = true"
     if found is None:
-        tables = ", ".join(pg_qualified(each) for each in wanted)
+        tables = ", ".join(f"ONLY {pg_qualified(each)}" for each in wanted)
         yield Need(
             f"there is no publication {plan.publication}",
             "as the tables' owner",
@@ -194,7 +194,12 @@ def _published(conn: Connection, facts: Facts, plan: Plan) -> Iterator[Need]:
         )
         return
     oid, everything, complete, via_root = found
-    if not (complete and via_root):
+    partitioned = value(
+        conn,
+        CAPTURED + "SELECT bool_or(relkind = 'p') FROM parts",
+        tables=list(plan.tables),
+    )
+    if not complete or (partitioned and not via_root):
         yield Need(
             f"publication {plan.publication} leaves changes out, or publishes parts of partitioned "
             "tables as themselves",
@@ -212,7 +217,7 @@ def _published(conn: Connection, facts: Facts, plan: Plan) -> Iterator[Need]:
         )
     )
     if missing := [table for table in wanted if table not in carried]:
-        tables = ", ".join(pg_qualified(each) for each in missing)
+        tables = ", ".join(f"ONLY {pg_qualified(each)}" for each in missing)
         yield Need(
             f"publication {plan.publication} lacks {listed('table', missing)}",
             "as its owner",
@@ -233,6 +238,6 @@ def _published(conn: Connection, facts: Facts, plan: Plan) -> Iterator[Need]:
                 "as its owner",
                 (
                     f"ALTER PUBLICATION {name} DROP TABLE {pg_qualified(each)};",
-                    f"ALTER PUBLICATION {name} ADD TABLE {pg_qualified(each)};",
+                    f"ALTER PUBLICATION {name} ADD TABLE ONLY {pg_qualified(each)};",
                 ),
             )

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import psutil
 import requests
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
@@ -19,6 +18,7 @@ from catalog.introspect import replica_identities
 from catalog.names import ch_qualified
 from ops.lag import seconds_behind
 from ops.parity import slot_fault
+from ops.processes import MIB, memory
 from ops.stack import Deployed
 from platforms.supervisor import Supervisor
 
@@ -141,27 +141,10 @@ def _service(
         state=str(state["statename"]).lower(),
         version=version,
         address=address,
-        memory_mb=_memory(int(state["pid"])),
+        memory_mb=memory(int(state["pid"])) // MIB,
         uptime_seconds=int(time.time() - state["start"]) if state["pid"] else 0,
         problem=problem,
     )
-
-
-def _memory(pid: int) -> int:
-    """Resident MiB of a process and its children; pages they share are counted once."""
-    try:
-        process = psutil.Process(pid)
-        family = [process, *process.children(recursive=True)]
-        return sum(_proportional(each) for each in family) // (1024 * 1024) if pid else 0
-    except psutil.Error:
-        return 0
-
-
-def _proportional(process: psutil.Process) -> int:
-    try:
-        return int(process.memory_full_info().pss)
-    except psutil.AccessDenied:  # another user's, as root's Postgres is to an ordinary user
-        return int(process.memory_info().rss)
 
 
 def _postgres(deployed: Deployed) -> tuple[str, str]:

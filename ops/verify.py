@@ -26,7 +26,7 @@ from psycopg import sql
 from catalog.introspect import describe
 from catalog.model import CapturedTable, CatalogError, Column
 from catalog.names import ch_string, pg_ident
-from catalog.types import TypeMapping, mapping
+from catalog.types import TypeMapping, mapping_of
 from ops import verify_sql
 from ops.position import CaughtUp
 from ops.progress import Progress, silent
@@ -204,8 +204,9 @@ class _Comparison:
             checked_at=self.snapshot.taken_at.astimezone(UTC),
         )
         stored = self._target_columns(table)
+        as_text = [column.name for column in table.source.columns if column.as_text]
         try:
-            live = describe(self.conn, name).columns
+            live = describe(self.conn, name, as_text=as_text).columns
         except CatalogError as error:
             report.problem = str(error)
             return report
@@ -446,10 +447,10 @@ def _columns(
     shared: list[tuple[Column, TypeMapping]] = []
     differences = []
     for column in live:
-        made, kind = mapping(column.pg_type), stored.get(column.name)
+        made, kind = mapping_of(column), stored.get(column.name)
         if made is not None and kind is not None:
             shared.append((column, made))
-        if made is None or kind is None or bare(kind) != made.clickhouse:
+        if made is None or kind is None or kind not in (made.stored(True), made.stored(False)):
             differences.append(
                 SchemaDifference(
                     column=column.name,
@@ -459,8 +460,3 @@ def _columns(
                 )
             )
     return Compared(table, tuple(shared)), differences
-
-
-def bare(kind: str) -> str:
-    """A ClickHouse type without Nullable: NULLs are compared as values, not as types."""
-    return kind[len("Nullable(") : -1] if kind.startswith("Nullable(") else kind

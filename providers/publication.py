@@ -58,7 +58,8 @@ class PublicationProvider(Provider):
                 "AND pubviaroot FROM pg_publication WHERE pubname = %s",
                 [props["publication"]],
             ).fetchone()
-            if found is None or found[0] != id_:
+            # States of older versions have the name as id.
+            if found is None or id_ not in (found[0], props["publication"]):
                 return ReadResult("", own(props))
             rows = connection.execute(
                 "SELECT format('%%s.%%s', n.nspname, c.relname) FROM pg_publication p "
@@ -68,7 +69,7 @@ class PublicationProvider(Provider):
                 [props["publication"]],
             ).fetchall()
         tables = sorted(row[0] for row in rows)  # as Python sorts, not as the database's locale
-        if props["prepared"]:
+        if props.get("prepared"):
             return ReadResult(id_, own(props))
         return ReadResult(id_, {**own(props), "whole": found[1], "tables": tables})
 
@@ -77,7 +78,7 @@ class PublicationProvider(Provider):
         return UpdateResult(own(_news))
 
     def delete(self, _id: str, _props: Props) -> None:
-        if _props["prepared"]:
+        if _props.get("prepared"):
             return
         name = sql.Identifier(_props["publication"])
         with connected(_props["connection"]) as connection:

@@ -38,6 +38,13 @@ class RoleProvider(Provider):
     replace_on = ("role",)
 
     def create(self, props: Props) -> CreateResult:
+        with connected(props["connection"]) as connection:
+            found = connection.execute(MARKED, [props["role"]]).fetchone()
+        if found and found[0] != props["mark"]:
+            raise ProviderError(
+                f"a role {props['role']} exists that this stack did not make: set cdc:slot to "
+                "another name (the role is named after it), or drop it if nobody needs it"
+            )
         self._apply(props)
         return CreateResult(props["role"], own(props))
 
@@ -62,7 +69,8 @@ class RoleProvider(Provider):
 
     def delete(self, _id: str, _props: Props) -> None:
         with connected(_props["connection"]) as connection, connection.transaction():
-            if value(connection, MARKED, _props["role"]) == _props["mark"]:
+            exists = value(connection, "SELECT to_regrole(quote_ident(%s))", _props["role"])
+            if exists and value(connection, MARKED, _props["role"]) == _props.get("mark"):
                 role = sql.Identifier(_props["role"])
                 # DROP OWNED takes the grants back; the role owns nothing.
                 connection.execute(sql.SQL("DROP OWNED BY {}").format(role))
@@ -104,11 +112,6 @@ class RoleProvider(Provider):
     def _login(self, connection: Connection, props: Props) -> None:
         role = sql.Identifier(props["role"])
         made = value(connection, "SELECT 1 FROM pg_roles WHERE rolname = %s", props["role"])
-        if made and value(connection, MARKED, props["role"]) != props["mark"]:
-            raise ProviderError(
-                f"a role {props['role']} exists that this stack did not make: set cdc:slot to "
-                "another name (the role is named after it), or drop it if nobody needs it"
-            )
         superuser = value(connection, SUPERUSER)
         amazon = value(connection, "SELECT to_regrole('rds_replication') IS NOT NULL")
         connection.execute(

@@ -108,7 +108,7 @@ class SourceTable(Resource, module="cdc", name="SourceTable"):
 def _described(connection: Connection, props: Props) -> Props:
     options = CaptureOptions.model_validate_json(props["options"])
     try:
-        described = describe(connection, options.table, options.key)
+        described = describe(connection, options.table, options.key, options.as_text)
         check(described, options)
     except CatalogError as error:
         raise ProviderError(str(error)) from error

@@ -19,6 +19,8 @@ $stored,
         GROUP BY
 $stored
         HAVING _count > 0
+        -- Nullable arrays and maps: each is a Variant of one type, so that equal ones are equal.
+        SETTINGS allow_suspicious_types_in_group_by = 1
     )
     ARRAY JOIN range(toUInt64(_count)) AS _copy
 ) AS _rows

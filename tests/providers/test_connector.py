@@ -32,9 +32,16 @@ def source(services: Services) -> Iterator[None]:
         "role": "connector_reader",
         "password": READER_PASSWORD,
         "tables": ["inventory.customers"],
+        "mark": "cdc stack test",
     }
     heartbeat = {"connection": connection, "role": "connector_reader"}
-    publication = {"connection": connection, "publication": "connector_pub", "tables": TABLES}
+    publication = {
+        "connection": connection,
+        "publication": "connector_pub",
+        "tables": TABLES,
+        "mark": "cdc stack test",
+        "prepared": False,
+    }
     slot = _slot(services)
     RoleProvider().create(role)
     HeartbeatProvider().create(heartbeat)

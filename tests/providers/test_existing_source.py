@@ -154,7 +154,7 @@ def test_a_reader_gets_the_whole_script_for_whoever_prepares_it(server: str) -> 
         assert _tables(server, "plain", "reader") == ["sales.lines", "sales.orders"]
         more = ["sales.lines", "sales.orders", "sales.Odd-Name"]
         message = _message(server, "plain", "reader", *more)
-        assert 'ALTER PUBLICATION "pub_mine" ADD TABLE "sales"."Odd-Name";' in message
+        assert 'ALTER PUBLICATION "pub_mine" ADD TABLE ONLY "sales"."Odd-Name";' in message
         _run(server, message)
         assert _tables(server, "plain", "reader", *more) == more
 

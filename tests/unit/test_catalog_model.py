@@ -62,6 +62,11 @@ def test_the_topic_is_named_as_debezium_names_it() -> None:
     assert (table.target, table.group) == ("shop.items", "clickhouse.shop.items")
 
 
+def test_no_consumer_group_holds_what_clickhouse_takes_for_a_macro() -> None:
+    options = parse_options({"table": "inventory.order_items", "target": "shop.{shard}"})
+    assert capture(SOURCE, options, "pg").group == "clickhouse.shop.%7Bshard%7D"
+
+
 @pytest.mark.parametrize("name", ['shop."Order Items"', "größe.\\ü'", "Select.from where\n;"])
 def test_any_characters_but_a_second_dot_make_a_name(name: str) -> None:
     assert parse_options(name).table == name

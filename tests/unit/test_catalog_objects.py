@@ -102,11 +102,23 @@ def test_a_replay_takes_the_way_of_the_messages() -> None:
         ((), {"partition_by": "1 % 4"}, "only the key's columns"),
         (
             (
-                Column(name="x", pg_type="interval", nullable=True),
-                Column(name="y", pg_type="money", nullable=True),
+                Column(name="x", pg_type="numeric(90,2)", nullable=True),
+                Column(name="y", pg_type="regclass", nullable=True),
             ),
             {},
-            "x (interval), y (money)",
+            "x (numeric(90,2)), y (regclass): keep as text what can be, "
+            "`{table: shop.orders, as_text: [x]}`",
+        ),
+        ((), {"as_text": ["nope"]}, "`as_text` names nope, which is no column"),
+        (
+            (Column(name="x", pg_type="uuid", nullable=True, as_text=True),),
+            {"as_text": ["x"]},
+            "`as_text` names x (uuid), of which every value is kept anyway",
+        ),
+        (
+            (Column(name="x", pg_type="integer[]", nullable=True, generated="'{}'"),),
+            {"generated": {"x": "[]"}},
+            "x is generated and of type integer[], which can't be computed",
         ),
     ],
 )

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ops.position import event_lsn
-from ops.verify import bare, checksum, grouped
+from ops.verify import checksum, grouped
 from ops.verify_snapshot import Snapshot
 from ops.verify_sql import bucket_count
 
@@ -49,10 +49,6 @@ def test_groups_hold_every_bucket_once_within_the_limit(sizes: dict[int, int]) -
 def test_a_checksum_is_sixteen_digits_whatever_the_sum(first: int, second: int) -> None:
     assert len(checksum(first)) == 16
     assert checksum(first + second) == checksum(second + first)
-
-
-def test_nullable_is_no_difference_of_type() -> None:
-    assert bare("Nullable(Decimal(10, 2))") == bare("Decimal(10, 2)") == "Decimal(10, 2)"
 
 
 @pytest.mark.parametrize(
