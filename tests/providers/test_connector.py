@@ -21,6 +21,12 @@ from providers.topic import TopicProvider
 from tests.providers.conftest import READER_PASSWORD, Services
 
 TABLES = ["inventory.customers", "cdc.heartbeat"]
+# With a snapshot to take the connector looks for its publication at once.
+BROKEN = {
+    "publication.name": "not_there",
+    "errors.max.retries": "0",
+    "snapshot.mode": "initial",
+}
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +160,7 @@ def test_a_wrong_value_is_named_before_anything_is_registered(services: Services
 
 @pytest.mark.usefixtures("source")
 def test_a_failing_tasks_trace_is_what_the_user_reads(services: Services) -> None:
-    wrong = _props(services, **{"publication.name": "not_there", "errors.max.retries": "0"})
+    wrong = _props(services, **BROKEN)
     provider = ConnectorProvider()
     with pytest.raises(ProviderError, match="ublication"):
         provider.create(wrong)
