@@ -77,7 +77,8 @@ def _copy(rig: Rig, made: Lane, workers: int) -> Figures:
         rig.deployed.postgres.connect,
         Target(rig.deployed.clickhouse.model_dump(), captured, f"{PREFIX}{workers}"),
         # Nothing is written to the table: there is no stream to wait for.
-        lambda _lsn, _deadline: {},
+        caught_up=lambda _lsn, _deadline: {},
+        standstill=str,
         workers=workers,
         progress=rig.progress,
     )
