@@ -16,6 +16,7 @@ from catalog.model import SourceTable
 from catalog.names import pg_qualified
 from catalog.types import COPY_SETTINGS
 from ops.backfill.errors import BackfillError
+from providers.heartbeat import BEAT
 
 PATIENCE = 300.0  # seconds for transactions that are older than the load
 CUT_LOCK, CUT_TRIES, CUT_PAUSE = "3s", 20, 2.0  # a moment without writers: each try, tries, seconds
@@ -87,6 +88,9 @@ def session(connect: Connect) -> Iterator[psycopg.Connection[Any]]:
 def begin(connection: psycopg.Connection[Any]) -> Beginning:
     """The position from which on the stream has every change of the table."""
     lsn, at_ms = _row(connection, f"SELECT {_NOW}")
+    # A change ranks by the commit before its transaction's: this one is above the position, so all
+    # who commit after it rank above the copied rows.
+    connection.execute(BEAT)
     # Only now: whoever wrote below the position has an id below the horizon.
     [horizon] = _row(connection, "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint")
     return Beginning(lsn, at_ms, horizon)
