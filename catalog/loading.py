@@ -80,11 +80,8 @@ class Loading:
             "load",
             parsed=ch_qualified(f"{self._captured.target}_parsed"),
             outputs=", ".join(
-                map(
-                    ch_ident, [*(each.column.name for each in copied), *(c.name for c in generated)]
-                )
-            )
-            + f", {_META}",
+                [*(each.name for each in copied), *(self._stored[c.name] for c in generated), _META]
+            ),
             names="".join(f"    {each.name},\n" for each in copied)
             + "".join(
                 f"    {self._parser.narrowed(c)} AS {self._stored[c.name]},\n" for c in generated

@@ -1,11 +1,13 @@
 """Which tables are captured: names, patterns and whole schemas, with what is left out of them.
 
 A pattern is a shell's glob in either part of `schema.table`: `*` any text, `?` one character,
-`[ab]` one of these (Python's fnmatch, case counts). An entry without any of `*?[` is a name.
+`[ab]` one of these (Python's fnmatch, case counts). An entry without any of `*?[` is a name, and
+so is one that has them only as `[*]`, `[?]` and `[[]`, which stand for the characters themselves.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -16,6 +18,7 @@ import psycopg
 from catalog.model import CaptureOptions, CatalogError, parse_options
 
 GLOB = frozenset("*?[")
+_ITSELF = re.compile(r"\[([*?[])\]")
 
 # What a pattern can mean: not the parts of a partitioned table, which are captured through it,
 # nothing of the system's or of an extension's, and not the schema of our heartbeat.
@@ -33,14 +36,14 @@ ORDER BY n.nspname, c.relname
 
 @dataclass(frozen=True)
 class Entry:
-    """One entry of the configured list. excluded: globs of table names, without the schema."""
+    """One entry of the configured list; without a pattern its `table` is the table's own name.
+
+    excluded: globs of table names, without the schema.
+    """
 
     options: CaptureOptions
+    is_pattern: bool
     excluded: tuple[str, ...] = ()
-
-    @property
-    def is_pattern(self) -> bool:
-        return bool(GLOB & set(self.options.table))
 
     def matches(self, schema: str, table: str) -> bool:
         in_schema, named = self.options.table.split(".", 1)
@@ -123,14 +126,14 @@ def _nothing(entry: Entry, tables: Sequence[tuple[str, str]]) -> str:
 
 def _entry(value: object) -> Entry:
     if not isinstance(value, Mapping):
-        return Entry(parse_options(value))
+        return _of(parse_options(value))
     given = dict(value)
     excluded = given.pop("exclude", ())
     if "schema" in given:
         if "table" in given:
             raise CatalogError(f"captured table {given['table']}: `table` or `schema`, not both")
         given["table"] = f"{given.pop('schema')}.*"
-    entry = Entry(parse_options(given), tuple(excluded) if isinstance(excluded, list) else ())
+    entry = _of(parse_options(given), tuple(excluded) if isinstance(excluded, list) else ())
     if excluded and not all(isinstance(each, str) for each in entry.excluded or (None,)):
         raise CatalogError(f"{entry.options.table}: `exclude` is a list of table names or patterns")
     if entry.excluded and not entry.is_pattern:
@@ -138,3 +141,10 @@ def _entry(value: object) -> Entry:
     if entry.is_pattern and entry.options.target is not None:
         raise CatalogError(f"{entry.options.table}: `target` is for one table, not for a pattern")
     return entry
+
+
+def _of(options: CaptureOptions, excluded: tuple[str, ...] = ()) -> Entry:
+    if GLOB & set(_ITSELF.sub("", options.table)):
+        return Entry(options, True, excluded)
+    name = _ITSELF.sub(r"\1", options.table)
+    return Entry(options.model_copy(update={"table": name}), False, excluded)

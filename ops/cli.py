@@ -404,7 +404,13 @@ def measure(
         if file:
             file.write_text(so_far.model_dump_json(indent=2) + "\n", "utf-8")
 
-    command = "./cdc bench" + (" --quick" if quick else f" --scale {scale:g}" if scale != 1 else "")
+    told = [
+        *(["--quick"] if quick else []),
+        *([f"--scale {scale:g}"] if scale != 1 else []),
+        *([f"--only {only}"] if set(names) != set(bench.MEASUREMENTS) else []),
+        *([f"--tables {tables}"] if tables else []),
+    ]
+    command = " ".join(["./cdc bench", *told])
     with _bar(False) as progress:
         bench.run(Deployed.read(stack), names, sizes, command, progress, done)
 

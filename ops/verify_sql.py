@@ -154,7 +154,8 @@ def _as_of(compared: Compared, snapshot: Snapshot, floor: int) -> str:
             f" UNION ALL SELECT {kept}, negate(_sign) AS _sign FROM"
             f" (SELECT {kept}, _sign FROM {final} FINAL"
             f" WHERE {unseen} AND _version >= {lowest}))"
-            f" GROUP BY {kept} HAVING _count > 0)"
+            f" GROUP BY {kept} HAVING _count > 0"
+            " SETTINGS allow_suspicious_types_in_group_by = 1)"
             f" ARRAY JOIN range(toUInt64(_count)) AS _copy) AS _rows"
         )
     # Rows that a load has copied and not yet finished may be newer than the snapshot, and what the

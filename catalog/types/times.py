@@ -82,8 +82,8 @@ def timestamp(with_zone: bool) -> TypeMapping:
         codec="Delta, ZSTD(1)",
         decode=_iso if with_zone else _micros,
         pg_text=lambda col: (
-            f"CASE WHEN isfinite({col}) THEN (extract(epoch from {col}) * 1000000)::bigint::text "
-            f"ELSE {col}::text END"
+            f"CASE WHEN isfinite({col}) THEN "
+            f"(extract(epoch from {col}) * 1000000)::numeric(30,0)::text ELSE {col}::text END"
         ),
         ch_text=lambda col: f"toString(toUnixTimestamp64Micro({col}))",
         load=Load(

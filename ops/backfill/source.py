@@ -93,7 +93,8 @@ def begin(connection: psycopg.Connection[Any]) -> Beginning:
     connection.execute(BEAT)
     # Only now: whoever wrote below the position has an id below the horizon.
     [horizon] = _row(connection, "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint")
-    return Beginning(lsn, at_ms, horizon)
+    # The next change begins exactly at this position: one below, so that it wins over copied rows.
+    return Beginning(lsn - 1, at_ms, horizon)
 
 
 def wait_for_older(

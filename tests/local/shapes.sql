@@ -62,3 +62,37 @@ CREATE TABLE pgbench_accounts (
     aid int NOT NULL PRIMARY KEY, bid int, abalance int, filler char(84));
 CREATE TABLE pgbench_history (
     tid int, bid int, aid int, delta int, mtime timestamp, filler char(22));
+
+-- Rows that are there before the tables are captured.
+INSERT INTO shop."Orders" VALUES (-1, 'before');
+INSERT INTO shop.orders VALUES (-1, NULL);
+INSERT INTO shop."ORDERS" VALUES (-1, 'before');
+INSERT INTO shop."order" VALUES (-1, 'before', -1, false);
+INSERT INTO "My ""Shop"" \ [1]"."Größe, x;y:z 😀 $1 {a} [red]"
+    SELECT -n, 'a.b', n, 'a_b', E'tab\tit''s\n', 'back\', '`', NULL, '$', 1, '[/]', '😀'
+    FROM generate_series(1, 2) n;
+INSERT INTO shop.aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa VALUES (-1, 'x');
+INSERT INTO shop.ours (_version, operation, operation_, _deleted, _lsn, _message, _sign)
+    SELECT -n, 'before', 'other', 1, 0, 'm', -1 FROM generate_series(1, 3) n;
+INSERT INTO shop.composite VALUES ('1999-12-31 23:59:59.999999+00', '', 0, -1.125);
+INSERT INTO shop.by_uuid VALUES ('ffffffff-ffff-ffff-ffff-ffffffffffff', -1);
+INSERT INTO shop.by_bytes VALUES ('\xdeadbeef', -1), ('\x5c4e', -2);
+INSERT INTO shop.by_day VALUES ('1900-01-01', true, -1), ('2299-12-31', false, -2);
+INSERT INTO shop.by_time VALUES ('00:00', '1900-01-01', -1.5e-300, -1), ('24:00', '2299-12-31', 0, 0);
+INSERT INTO shop.by_unique VALUES (-1, '', -1, NULL), (-1, 'x', -1, NULL);
+INSERT INTO shop.bag SELECT 1, 'same', 0.5, '{"a": [1]}', '2024-01-01 00:00:00.000001+00'
+    FROM generate_series(1, 3);
+INSERT INTO shop.bag VALUES (NULL, NULL, 'NaN', NULL, NULL), (NULL, NULL, 'NaN', NULL, NULL);
+INSERT INTO shop.parts SELECT -n, CASE n % 2 WHEN 0 THEN 'eu' ELSE 'us' END, n
+    FROM generate_series(1, 20) n;
+INSERT INTO shop.events SELECT '2024-12-31', 'before' FROM generate_series(1, 4);
+INSERT INTO shop.parent VALUES (-1, -1);
+INSERT INTO shop.child VALUES (-1, -1, 'before');
+INSERT INTO shop.toasted
+    SELECT -i, 0, string_agg(md5(n::text), ''), jsonb_agg(n), decode(string_agg(md5(n::text), ''), 'hex')
+    FROM generate_series(1, 2) i, generate_series(1, 1000) n GROUP BY i;
+INSERT INTO shop.huge SELECT -n, 0, string_agg(md5(i::text || n), '')
+    FROM generate_series(1, 3) n, generate_series(1, 163840) i GROUP BY n;
+INSERT INTO pgbench_branches VALUES (-1, 0);
+INSERT INTO pgbench_accounts VALUES (-1, -1, 0, 'x');
+INSERT INTO pgbench_history SELECT -1, -1, -1, n % 2, '2024-01-01' FROM generate_series(1, 10) n;

@@ -100,3 +100,10 @@ def test_a_pattern_needs_a_source_that_can_be_asked() -> None:
     assert [each.table for each in named(parse_selection(["a.b"]))] == ["a.b"]
     with pytest.raises(CatalogError, match=r"a\.\*: a pattern needs a server"):
         named(parse_selection(["a.*"]))
+
+
+def test_a_character_of_patterns_in_brackets_is_itself_and_makes_a_name() -> None:
+    entries = parse_selection(["sales.a[*]b", {"table": "hr.[[]x] [?]", "target": "hr.x"}])
+    assert [options.table for options in named(entries)] == ["sales.a*b", "hr.[x] ?"]
+    assert [options.table for options in expand(entries, TABLES)] == ["sales.a*b", "hr.[x] ?"]
+    assert parse_selection(["sales.[*][ab]"])[0].is_pattern
