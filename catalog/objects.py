@@ -31,7 +31,7 @@ _META: tuple[tuple[str, str], ...] = (
     ("processing_ts_ms", f"{TIME} CODEC(Delta, ZSTD(1))"),
     ("_lsn", "UInt64 CODEC(Delta, ZSTD(1))"),
     ("_txid", "UInt64 CODEC(Delta, ZSTD(1))"),
-    ("_version", "UInt64 CODEC(Delta, ZSTD(1))"),
+    ("_version", "UInt128 CODEC(ZSTD(1))"),
     ("_deleted", "UInt8 CODEC(ZSTD(1))"),
     ("_partition", "UInt32 CODEC(ZSTD(1))"),
     ("_offset", "UInt64 CODEC(Delta, ZSTD(1))"),
@@ -128,6 +128,7 @@ def platform_objects() -> list[SqlObject]:
             (
                 ("source", "LowCardinality(String)"),
                 ("lsn", "UInt64"),
+                ("version", "UInt128"),
                 ("txid", "UInt64"),
                 ("source_ts_ms", TIME),
                 ("_synced_at", f"{TIME} DEFAULT now64(3, 'UTC')"),

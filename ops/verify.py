@@ -247,11 +247,11 @@ class _Comparison:
         [[letters]] = self._query(
             f"SELECT count() FROM cdc.dead_letters FINAL WHERE source = {here}"
         )
-        [[truncated]] = self._query(f"SELECT max(lsn) FROM cdc.truncates WHERE source = {here}")
+        [[truncated]] = self._query(f"SELECT max(version) FROM cdc.truncates WHERE source = {here}")
         [[stored]] = self._query(f"SELECT count() FROM {compared.target_name('_final')}")
         report.dead_letters = int(letters)
         [[loaded]] = self._query(f"SELECT max(lsn) FROM cdc.loads WHERE source = {here}")
-        floor = max(int(loaded), int(truncated))
+        floor = max(int(loaded) << 64, int(truncated))
         estimate = self.conn.execute(
             "SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = to_regclass(%s)",
             [compared.source_name],

@@ -142,6 +142,8 @@ def _as_of(compared: Compared, snapshot: Snapshot, floor: int) -> str:
     renamed = ", ".join(f"_rows.{kept} AS {ch_ident(name)}" for name, kept in stored.items())
     view, final = compared.target_name(""), compared.target_name("_final")
     unseen = snapshot.unseen_sql()
+    # A number of more than 64 bits would be read as a fraction.
+    lowest = f"toUInt128('{floor}')"
     if not source.key:
         # What came later is taken back: put in where it was taken out, and the other way round.
         shown = ", ".join(f"_shown.{ch_ident(name)} AS {kept}" for name, kept in stored.items())
@@ -151,14 +153,14 @@ def _as_of(compared: Compared, snapshot: Snapshot, floor: int) -> str:
             f" (SELECT {shown}, toInt8(1) AS _sign FROM {view} AS _shown"
             f" UNION ALL SELECT {kept}, negate(_sign) AS _sign FROM"
             f" (SELECT {kept}, _sign FROM {final} FINAL"
-            f" WHERE {unseen} AND _version >= {floor}))"
+            f" WHERE {unseen} AND _version >= {lowest}))"
             f" GROUP BY {kept} HAVING _count > 0"
             " SETTINGS allow_suspicious_types_in_group_by = 1)"
             f" ARRAY JOIN range(toUInt64(_count)) AS _copy) AS _rows"
         )
     # Rows that a load has copied and not yet finished may be newer than the snapshot, and what the
     # stream will bring of them is still to come.
-    unseen = f"({unseen} OR operation = 'r' AND _version > {floor})"
+    unseen = f"({unseen} OR operation = 'r' AND _version > {lowest})"
     key = ", ".join(map(ch_ident, source.key))
     stored_key = ", ".join(stored[name] for name in source.key)
     columns = ", ".join(map(ch_ident, stored))
@@ -167,7 +169,7 @@ def _as_of(compared: Compared, snapshot: Snapshot, floor: int) -> str:
         f"SELECT {columns} FROM {view} WHERE ({key}) NOT IN ({touched})"
         f" UNION ALL SELECT {renamed} FROM (SELECT {kept} FROM"
         f" (SELECT {kept}, _deleted FROM {compared.target_name('_history')}"
-        f" WHERE NOT {unseen} AND _version >= {floor} AND ({stored_key}) IN ({touched})"
+        f" WHERE NOT {unseen} AND _version >= {lowest} AND ({stored_key}) IN ({touched})"
         f" ORDER BY _version DESC LIMIT 1 BY {stored_key}) WHERE _deleted = 0) AS _rows"
     )
 
