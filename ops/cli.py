@@ -40,8 +40,8 @@ from ops.parts_maven import FetchError
 from ops.parts_report import terminal
 from ops.progress import Progress
 from ops.stack import Deployed, StackError, WrongUse, must_be_known
-from ops.verify import VerificationError
-from ops.verify_model import TableReport
+from ops.verify.model import TableReport
+from ops.verify.moment import VerificationError
 
 app = typer.Typer(
     help="Change data capture from Postgres to ClickHouse, and the proof that it is right.",

@@ -11,7 +11,7 @@ from ops.position import KafkaPosition
 from ops.progress import Progress
 from ops.stack import Deployed
 from ops.verify import verify
-from ops.verify_model import TableReport
+from ops.verify.model import TableReport
 from providers.heartbeat import BEAT
 
 
@@ -39,7 +39,6 @@ def prove(
             client,
             tables,
             caught_up=KafkaPosition(deployed.kafka, deployed.heartbeat_topic, beat, tables),
-            slot_lsn=deployed.slot_lsn,
             progress=progress,
             max_keys=max_keys,
             wait_seconds=wait_seconds,

@@ -1,0 +1,262 @@
+"""The two queries a verification compares: each row's key and hash, from Postgres and ClickHouse.
+
+Both sides write every column as the same canonical text (catalog.types) and join the texts so that
+no two different rows give the same: a text that may hold anything has its length in front (none for
+NULL), numbers, times and the like, which hold no `|` and are never empty, end with one (NULL is
+empty). Of the MD5 of that the first 64 bits, as a signed number, are what both databases can
+compute and sum exactly.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from catalog.model import CapturedTable, Column
+from catalog.names import ch_ident, ch_string, pg_ident
+from catalog.types import TypeMapping
+from ops.verify.snapshot import Snapshot
+
+_NO_BAR = re.compile(r"(Bool|Date32|DateTime64|Decimal|Float|Int|Time64|UInt|UUID)\b|(UI|I)nt\d")
+# Postgres takes a hundred arguments a call.
+_COLUMNS_A_CALL = 33
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A table with the columns both sides have; the key's columns are among them."""
+
+    table: CapturedTable
+    columns: tuple[tuple[Column, TypeMapping], ...]
+
+    @property
+    def key_places(self) -> list[int]:
+        """Where the key's columns stand in `columns`, in the key's order."""
+        names = [column.name for column, _ in self.columns]
+        return [names.index(name) for name in self.table.source.key]
+
+    @property
+    def source_name(self) -> str:
+        """The table in Postgres, quoted."""
+        return source_name(self.table)
+
+    def target_name(self, suffix: str) -> str:
+        """An object of the table in ClickHouse, quoted."""
+        return target_name(self.table, suffix)
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A part of a table: a condition on a row, once for each database."""
+
+    source: str = "true"
+    target: str = "true"
+
+
+@dataclass(frozen=True)
+class AsOf:
+    """What the target is compared as: the source's snapshot, and versions that are void.
+
+    loaded: version of the last load that was finished before the snapshot.
+    floor: the higher one of that and the last TRUNCATE's; what is below does not exist any more.
+    """
+
+    snapshot: Snapshot
+    loaded: int
+    floor: int
+
+
+def source_name(table: CapturedTable) -> str:
+    """The table in Postgres, quoted."""
+    return f"{pg_ident(table.source.schema_)}.{pg_ident(table.source.name)}"
+
+
+def target_name(table: CapturedTable, suffix: str) -> str:
+    """An object of the table in ClickHouse, quoted."""
+    return f"{ch_ident(table.database)}.{ch_ident(table.table + suffix)}"
+
+
+def _text(place: int) -> str:
+    return f"cdc_text_{place}"
+
+
+def _shown(place: int) -> str:
+    return f"cdc_shown_{place}"
+
+
+def _bare(mapping: TypeMapping) -> bool:
+    """Whether the canonical text needs no length in front."""
+    return _NO_BAR.match(mapping.clickhouse) is not None
+
+
+def _outputs(places: Iterable[int], shown: bool) -> str:
+    return "".join(f", {_text(place)}, {_shown(place)}" for place in places) if shown else ""
+
+
+def _source_joined(compared: Compared, places: Sequence[int]) -> str:
+    """Of the inner query's columns. concat() takes NULL for the empty text."""
+    calls = []
+    for start in range(0, len(places), _COLUMNS_A_CALL):
+        parts = []
+        for place in places[start : start + _COLUMNS_A_CALL]:
+            mapping = compared.columns[place][1]
+            if _bare(mapping):
+                parts += [mapping.pg_text(_text(place)), "'|'"]
+            else:
+                parts += [f"octet_length({_text(place)})", "':'", _text(place)]
+        calls.append(f"concat({', '.join(parts)})")
+    return " || ".join(calls)
+
+
+def _source_hashed(text: str) -> str:
+    return f"('x' || substr(md5({text}), 1, 16))::bit(64)::bigint"
+
+
+def source_rows(compared: Compared, chunk: Chunk, *, shown: bool = False) -> str:
+    """Postgres: key_text, key_hash, row_hash of a chunk's rows; with `shown`, the texts as well."""
+    places = range(len(compared.columns))
+    inner = []
+    for place, (column, mapping) in enumerate(compared.columns):
+        name = pg_ident(column.name)
+        # A text that is used twice is made once, in here.
+        inner.append(f"{name if _bare(mapping) else mapping.pg_text(name)} AS {_text(place)}")
+        if shown:
+            inner.append(f"{name}::text AS {_shown(place)}")
+    texts = "".join(
+        f", {mapping.pg_text(_text(place)) if _bare(mapping) else _text(place)} AS {_text(place)}"
+        f", {_shown(place)}"
+        for place, (_, mapping) in enumerate(compared.columns)
+        if shown
+    )
+    # OFFSET 0 keeps Postgres from computing a text again at each place it is used.
+    return (
+        f"SELECT key_text, {_source_hashed('key_text')} AS key_hash, row_hash"
+        f"{_outputs(places, shown)}"
+        f" FROM (SELECT {_source_joined(compared, compared.key_places)} AS key_text,"
+        f" {_source_hashed(_source_joined(compared, places))} AS row_hash{texts}"
+        f" FROM (SELECT {', '.join(inner)} FROM {compared.source_name} WHERE {chunk.source}"
+        " OFFSET 0) AS texts OFFSET 0) AS hashes"
+    )
+
+
+def target_rows(compared: Compared, as_of: AsOf, chunk: Chunk, *, shown: bool = False) -> str:
+    """ClickHouse: the same of the current rows, as they were at the source's snapshot."""
+
+    def joined(places: Iterable[int]) -> str:
+        parts = []
+        for place in places:
+            text, bare = _text(place), _bare(compared.columns[place][1])
+            given = f"{text}, '|'" if bare else f"toString(length({text})), ':', {text}"
+            parts.append(f"ifNull(concat({given}), '{'|' if bare else ':'}')")
+        return f"concat({', '.join([*parts, ch_string('')])})"
+
+    def hashed(text: str) -> str:
+        return f"reinterpretAsInt64(reverse(substring(MD5({text}), 1, 8)))"
+
+    places = range(len(compared.columns))
+    texts = [
+        f"{mapping.ch_text(ch_ident(column.name))} AS {_text(place)}"
+        for place, (column, mapping) in enumerate(compared.columns)
+    ]
+    if shown:
+        texts += [
+            f"toString({ch_ident(column.name)}) AS {_shown(place)}"
+            for place, (column, _) in enumerate(compared.columns)
+        ]
+    return (
+        f"SELECT key_text, {hashed('key_text')} AS key_hash, row_hash{_outputs(places, shown)}"
+        f" FROM (SELECT {joined(compared.key_places)} AS key_text,"
+        f" {hashed(joined(places))} AS row_hash{_outputs(places, shown)}"
+        f" FROM (SELECT {', '.join(texts)} FROM ({_as_of(compared, as_of, chunk)})))"
+    )
+
+
+def _as_of(compared: Compared, as_of: AsOf, chunk: Chunk) -> str:
+    """The target's rows as they were at the source's snapshot, though writers have gone on.
+
+    A row that no later transaction touched is taken from the view X, because that is what users
+    read. For a key that one did touch, X shows the future: its row is rebuilt from X_history, out
+    of the changes the snapshot saw. X_final tells which, for it holds the last change of every
+    key, deletes included, and a later change of a key is never seen without the earlier ones.
+    """
+    key = ", ".join(ch_ident(name) for name in compared.table.source.key)
+    names = [ch_ident(column.name) for column, _ in compared.columns]
+    columns = ", ".join(names)
+    unseen = as_of.snapshot.unseen_sql(as_of.loaded)
+    here = f"({chunk.target})"
+    touched = f"SELECT {key} FROM {compared.target_name('_final')} WHERE {here} AND {unseen}"
+    rebuilt = ", ".join(f"cdc_row.{place} AS {name}" for place, name in enumerate(names, start=1))
+    # argMax, not a sort: memory goes by keys and not by how often a key was changed. FINAL, because
+    # a replayed letter is the same version once more, with more of its columns.
+    return (
+        f"SELECT {columns} FROM {compared.target_name('')}"
+        f" WHERE {here} AND ({key}) NOT IN ({touched})"
+        f" UNION ALL SELECT {rebuilt} FROM"
+        f" (SELECT argMax(tuple({columns}, _deleted), _version) AS cdc_row"
+        f" FROM {compared.target_name('_history')} FINAL"
+        f" WHERE {here} AND NOT {unseen} AND _version >= {as_of.floor} AND ({key}) IN ({touched})"
+        f" GROUP BY {key}) WHERE cdc_row.{len(names) + 1} = 0"
+    )
+
+
+def source_total(compared: Compared, chunk: Chunk) -> str:
+    """Postgres: number of rows, sum of row hashes."""
+    return (
+        "SELECT count(*), coalesce(sum(row_hash), 0)"
+        f" FROM ({source_rows(compared, chunk)}) AS summed"
+    )
+
+
+def target_total(rows: str) -> str:
+    """ClickHouse: the same; Int128, because a sum of 64-bit hashes overflows 64 bits."""
+    return f"SELECT count(), sum(toInt128(row_hash)) FROM ({rows})"
+
+
+def source_buckets(compared: Compared, chunk: Chunk, buckets: int) -> str:
+    """Postgres: bucket, number of rows, sum of row hashes."""
+    return (
+        f"SELECT key_hash & {buckets - 1} AS bucket, count(*), sum(row_hash)"
+        f" FROM ({source_rows(compared, chunk)}) AS bucketed GROUP BY 1"
+    )
+
+
+def target_buckets(rows: str, buckets: int) -> str:
+    """ClickHouse: the same."""
+    return (
+        f"SELECT bitAnd(key_hash, {buckets - 1}) AS bucket, count(), sum(toInt128(row_hash))"
+        f" FROM ({rows}) GROUP BY bucket"
+    )
+
+
+def source_in_buckets(compared: Compared, chunk: Chunk, buckets: int, chosen: Sequence[int]) -> str:
+    """Postgres: key_text and row_hash of the rows in some buckets."""
+    array = "{" + ",".join(map(str, chosen)) + "}"
+    return (
+        f"SELECT key_text, row_hash FROM ({source_rows(compared, chunk)}) AS chosen"
+        f" WHERE key_hash & {buckets - 1} = ANY ('{array}'::bigint[])"
+    )
+
+
+def target_in_buckets(rows: str, buckets: int, chosen: Sequence[int]) -> str:
+    """ClickHouse: the same."""
+    return (
+        f"SELECT key_text, row_hash FROM ({rows})"
+        f" WHERE bitAnd(key_hash, {buckets - 1}) IN ({', '.join(map(str, chosen))})"
+    )
+
+
+def source_with_keys(compared: Compared, chunk: Chunk, keys: str) -> str:
+    """Postgres: the rows, with their texts, that have these key texts (a quoted text array)."""
+    rows = source_rows(compared, chunk, shown=True)
+    return f"SELECT * FROM ({rows}) AS named WHERE key_text = ANY ({keys}::text[])"
+
+
+def target_with_keys(rows: str, keys: Iterable[str]) -> str:
+    """ClickHouse: the rows with these key texts."""
+    return f"SELECT * FROM ({rows}) WHERE key_text IN ({', '.join(map(ch_string, keys))})"
+
+
+def bucket_count(rows: int, rows_in_bucket: int = 2_000, most: int = 65_536) -> int:
+    """A power of two, so that a bucket is a mask of the key's hash."""
+    return min(most, 1 << max(0, -(-rows // rows_in_bucket) - 1).bit_length())
