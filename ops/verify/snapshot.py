@@ -60,3 +60,9 @@ class Snapshot:
 def written(lsn: int) -> str:
     """A log position as Postgres writes it, e.g. 0/16B3748."""
     return f"{lsn >> 32:X}/{lsn & _LOWER:X}"
+
+
+def lsn(position: str) -> int:
+    """The log position that `written` wrote."""
+    high, low = position.split("/")
+    return (int(high, 16) << 32) + int(low, 16)
