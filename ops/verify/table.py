@@ -123,7 +123,7 @@ class Comparison:
         for chunk in plan(self.conn, self.query, compared, table):
             now = self.clock.now(name)
             if now is not moment:
-                self._unchanged(compared, now)
+                self._unchanged(compared, report.schema_differences, now)
                 moment = now
                 report.last_position = now.snapshot.position
                 report.lag_seconds = max(report.lag_seconds, round(now.lag, 3))
@@ -152,15 +152,18 @@ class Comparison:
         )
         report.problem = report.problem or f"not caught up: {reason}{newest}"
 
-    def _unchanged(self, compared: Compared, moment: Moment) -> None:
+    def _unchanged(
+        self, compared: Compared, differences: Sequence[SchemaDifference], moment: Moment
+    ) -> None:
         """Raises _Changed if the table was altered while the transaction was renewed."""
         table = compared.table
         name = table.source.qualified
         if reason := moment.locked.get(name):
             raise _Changed(reason)
         live = describe(self.conn, name).columns
-        now, _ = _columns(table, live, self._target_columns(table))
-        if [each for each, _ in now.columns] != [each for each, _ in compared.columns]:
+        now, differ = _columns(table, live, self._target_columns(table))
+        before = [column for column, _ in compared.columns]
+        if [column for column, _ in now.columns] != before or differ != differences:
             raise _Changed(f"{name} was altered while it was compared: verify it again")
 
     def _chunk(
