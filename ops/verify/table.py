@@ -288,7 +288,7 @@ def _portions(keys: Sequence[str]) -> Iterable[list[str]]:
 
 
 def _by_key(rows: Iterable[Sequence[Any]]) -> dict[str, Row]:
-    return {row[0]: list(zip(row[3::2], row[4::2], strict=True)) for row in rows}
+    return {row[0]: list(zip(row[3], row[4], strict=True)) for row in rows}
 
 
 def checksum(hashes: int) -> str:
