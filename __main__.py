@@ -9,34 +9,44 @@ from components.capture import Capture, CaptureArgs
 from components.captured_table import CapturedTable, CapturedTableArgs
 from components.clickhouse import ClickHouse, ClickHouseArgs
 from components.connect import Connect, ConnectArgs
+from components.existing_postgres import ExistingPostgres
 from components.kafka import Kafka, KafkaArgs
 from components.postgres import Postgres, PostgresArgs
 from components.settings import Settings
 from components.source import Source, SourceArgs
+from ops.readiness_model import Plan
 from platforms.local import LocalPlatform
 from providers.source_table import SourceTable
 
 stack = pulumi.get_stack()
 settings = Settings.read(pulumi.Config("cdc"), stack)
 platform = LocalPlatform(stack)
-platform.preflight(settings.ports.by_setting())
+platform.preflight(settings.ports_used())
 ports = settings.ports
 
 # The source, and what capture needs in it
-postgres = Postgres(
-    "postgres", PostgresArgs(ports.postgres, settings.database, settings.sample), platform
-)
-described = {
-    options.table: SourceTable(
-        f"source-{options.table}", connection=postgres.connection, options=options
+mark = f"cdc stack {stack}"
+if settings.source:
+    postgres: Postgres | ExistingPostgres = ExistingPostgres(settings.source)
+    plan = Plan(settings.source_user, mark, settings.slot, settings.publication, settings.role)
+    options = ExistingPostgres.tables(settings.source, settings.tables, plan)
+else:
+    postgres = Postgres(
+        "postgres", PostgresArgs(ports.postgres, settings.database, settings.sample), platform
     )
-    for options in settings.tables
+    options = settings.named_tables()
+settings.refuse_clashes(options)
+described = {
+    each.table: SourceTable(f"source-{each.table}", connection=postgres.connection, options=each)
+    for each in options
 }
 source = Source(
     "source",
     SourceArgs(
         connection=postgres.connection,
-        role=f"{settings.slot}_reader",
+        user_is=settings.source_user,
+        mark=mark,
+        role=settings.role,
         publication=settings.publication,
         slot=settings.slot,
         tables=[table.table for table in described.values()],
@@ -49,21 +59,21 @@ source = Source(
 kafka = Kafka("kafka", KafkaArgs(ports.kafka, ports.kafka_controller), platform)
 connect = Connect(
     "connect",
-    ConnectArgs(ports.connect, platform.connect_plugins, source.password),
+    ConnectArgs(ports.connect, platform.connect_plugins, source.password, postgres.ca),
     kafka,
     platform,
 )
 
 # The target, and a way into it for each table
 clickhouse = ClickHouse(
-    "clickhouse", ClickHouseArgs(ports.clickhouse, queues=len(settings.tables)), platform
+    "clickhouse", ClickHouseArgs(ports.clickhouse, queues=len(options)), platform
 )
 tables = [
     CapturedTable(
-        f"table-{options.table}",
+        f"table-{each.table}",
         CapturedTableArgs(
-            options=options,
-            source_table=described[options.table],
+            options=each,
+            source_table=described[each.table],
             topic_prefix=settings.topic_prefix,
             partitions=settings.partitions,
             flush_interval_ms=settings.flush_interval_ms,
@@ -73,7 +83,7 @@ tables = [
         kafka,
         clickhouse,
     )
-    for options in settings.tables
+    for each in options
 ]
 if settings.sample:
     Analytics("analytics", clickhouse.connection, after=[table.objects for table in tables])
@@ -83,10 +93,11 @@ capture = Capture(
     "capture",
     CaptureArgs(
         connector=settings.connector,
-        connection={**postgres.inside, "database": settings.database},
+        connection=postgres.inside,
         topic_prefix=settings.topic_prefix,
         poll_interval_ms=settings.poll_interval_ms,
-        snapshot_tables=[t.table for t in settings.tables if t.initial_load == "stream"],
+        snapshot_tables=[each.table for each in options if each.initial_load == "stream"],
+        keys={each.table: each.key for each in options if each.key},
     ),
     source,
     kafka,
@@ -98,6 +109,7 @@ for table in tables:
 
 pulumi.export("home", str(platform.home))
 pulumi.export("postgres", postgres.connection)
+pulumi.export("own_postgres", settings.source is None)
 pulumi.export("kafka", kafka.operator)
 pulumi.export("connect", {"url": connect.url, "connector": settings.connector})
 pulumi.export("clickhouse", clickhouse.connection)
@@ -106,5 +118,6 @@ pulumi.export("slot", settings.slot)
 pulumi.export("slot_lsn", source.slot.lsn)
 pulumi.export("heartbeat_topic", capture.heartbeat_topic)
 pulumi.export("tables", pulumi.Output.all(*[table.captured for table in tables]))
-pulumi.export("options", [options.model_dump_json() for options in settings.tables])
+pulumi.export("options", [each.model_dump_json() for each in options])
+pulumi.export("load_workers", settings.load_workers)
 pulumi.export("sample", settings.sample)

@@ -37,14 +37,13 @@ class Loading:
         self._captured = captured
         # Where the slot began matters to streamed snapshot rows only.
         self._parser = Parser(captured.source, options, slot_lsn=0)
-        # Input columns have names that no column of the table begins with.
-        prefix = "_in"
-        while any(column.name.startswith(prefix) for column in captured.source.columns):
-            prefix = f"_{prefix}"
+        self._stored = {name: ch_ident(each) for name, each in captured.source.stored.items()}
         self._copied = [
-            _Copied(column, f"{prefix}{place}", self._parser.types[column.name])
-            for place, column in enumerate(self._parser.carried, start=1)
+            # No column of a table is stored under a name like `_in1` (catalog.model.is_ours).
+            _Copied(c, self._stored[c.name], f"_in{place}", self._parser.types[c.name])
+            for place, c in enumerate(self._parser.carried, start=1)
         ]
+        self._keyed = bool(captured.source.key)
         self._generated = [c for c in captured.source.columns if c.generated is not None]
 
     def copy(self, pages: Pages) -> str:
@@ -59,12 +58,14 @@ class Loading:
             f" AND ctid < '({pages.end},0)') TO STDOUT"
         )
 
-    def insert(self, lsn: int, at_ms: int) -> str:
+    def insert(self, lsn: int, at_ms: int, place: int) -> str:
         """ClickHouse: takes what `copy` sends, as rows of version `lsn`; its data follows it.
 
         Args:
             lsn: the log position at which the load began.
             at_ms: when that was, in milliseconds since 1970.
+            place: of the range among the load's; with a number within it, it tells the rows of a
+                table without a key apart.
         """
         copied, generated = self._copied, self._generated
         unreadable = [each.unreadable for each in copied if each.may_fail]
@@ -79,13 +80,16 @@ class Loading:
             "load",
             parsed=ch_qualified(f"{self._captured.target}_parsed"),
             outputs=", ".join(
-                map(
-                    ch_ident, [*(each.column.name for each in copied), *(c.name for c in generated)]
-                )
-            )
-            + f", {_META}",
+                [
+                    *(each.name for each in copied),
+                    *(self._stored[c.name] for c in generated),
+                    _META if self._keyed else f"{_META}, _sign",
+                ]
+            ),
             names="".join(f"    {each.name},\n" for each in copied)
-            + "".join(f"    {self._value(c)} AS {ch_ident(c.name)},\n" for c in generated),
+            + "".join(
+                f"    {self._parser.narrowed(c)} AS {self._stored[c.name]},\n" for c in generated
+            ),
             unreadable=" OR ".join(unreadable) or "false",
             reasons=",\n            ".join(["''", *reasons]),
             row=", ".join(
@@ -98,29 +102,24 @@ class Loading:
             lsn=str(lsn),
             at_ms=str(at_ms),
             topic=ch_string(LOADED),
+            place=str(place),
+            number="_lsn" if self._keyed else "if(_applied, rowNumberInAllBlocks(), _lsn)",
+            sign="" if self._keyed else ",\n    toInt8(1) AS _sign",
         )
-
-    def _value(self, column: Column) -> str:
-        # One rule for copied and streamed rows: what ClickHouse computes. See name.sql.
-        narrow = self._parser.types[column.name].narrow("_made")
-        return f"arrayMap(_made -> {narrow}, [{self._parser.computed(column)}])[1]"
 
     def _not_computed(self, column: Column) -> str:
         nullable = f" AND isNotNull({self._parser.computed(column)})" if column.nullable else ""
-        return f"(isNull({ch_ident(column.name)}){nullable})"
+        return f"(isNull({self._stored[column.name]}){nullable})"
 
 
 @dataclass(frozen=True)
 class _Copied:
-    """A column that is copied. input: its text's name in ClickHouse."""
+    """A column that is copied. name: under which it is stored. input: its text's name."""
 
     column: Column
+    name: str
     input: str
     mapping: TypeMapping
-
-    @property
-    def name(self) -> str:
-        return ch_ident(self.column.name)
 
     @property
     def selected(self) -> str:

@@ -12,25 +12,14 @@ X_parsed ─┬→ X_history_mv → X_history
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from catalog.model import CapturedTable, CaptureOptions, CatalogError, Column, SourceTable
+from catalog.model import CapturedTable, CaptureOptions, CatalogError, SourceTable
 from catalog.names import ch_ident, ch_qualified, ch_string
-from catalog.parsing import (
-    ASIDE,
-    DECODED,
-    INTERNAL,
-    LOADED,
-    PARSED,
-    READ,
-    TIME,
-    WORD,
-    Parser,
-    sql,
-    types_of,
-)
-from catalog.types import TypeMapping
+from catalog.parsing import LOADED, TIME, WORD, Parser, sql
+from catalog.types.registry import mappings
 
 Kind = Literal["database", "table", "queue", "materialized_view", "view"]
 
@@ -48,7 +37,9 @@ _META: tuple[tuple[str, str], ...] = (
     ("_offset", "UInt64 CODEC(Delta, ZSTD(1))"),
     ("_synced_at", f"{TIME} DEFAULT now64(3, 'UTC') CODEC(Delta, ZSTD(1))"),
 )
-RESERVED = frozenset([name for name, _ in (*_META, *READ, *DECODED, *PARSED)] + INTERNAL)
+_SIGN = (("_sign", "Int8 CODEC(ZSTD(1))"),)
+# What tells the changes of a table without a key apart.
+_CHANGE = ("_version", "_partition", "_offset", "_sign")
 
 # `<column or call> % <n>`: ClickHouse refuses a block that touches more than 100 partitions and the
 # consumer would read it again for ever; a remainder can be negative, so n is half of that. A bare
@@ -99,6 +90,8 @@ _SUFFIXES: tuple[tuple[str, Kind], ...] = (
     ("_queue", "queue"),
     ("_mv", "materialized_view"),
 )
+
+SUFFIXES = tuple(suffix for suffix, _ in _SUFFIXES)
 
 
 def object_names(qualified: str, target: str | None = None) -> list[tuple[str, Kind]]:
@@ -187,24 +180,34 @@ def table_objects(
     names = {suffix: captured.target + suffix for suffix, _ in _SUFFIXES}
     quoted = {suffix: ch_qualified(name) for suffix, name in names.items()}
     source_name = ch_string(source.qualified)
+    columns = source.stored
     stored = (
         *(
-            (c.name, f"{_stored_type(c, parser.types)} CODEC({parser.types[c.name].codec})")
+            (columns[c.name], f"{made.stored(c.nullable)} CODEC({made.codec})")
             for c in source.columns
+            if (made := parser.types[c.name])
         ),
         *_META,
+        *(() if source.key else _SIGN),
     )
-    order = options.order_by or source.key
-    partition = f"PARTITION BY {options.partition_by}" if options.partition_by else ""
     rows = sql(
         "history_mv",
-        columns="\n".join(f"    {_from_parsed(c)}," for c in source.columns),
+        columns="\n".join(
+            f"    {parser.types[c.name].store(name, c.nullable)} AS {name},"
+            for c in source.columns
+            if (name := ch_ident(columns[c.name]))
+        ),
+        sign="" if source.key else ",\n    _sign",
         parsed=quoted["_parsed"],
     )
     current = sql(
-        "current",
-        columns=",\n".join(f"    {ch_ident(c.name)}" for c in source.columns),
+        "current" if source.key else "current_multiset",
+        columns=",\n".join(
+            f"    _rows.{ch_ident(stored)} AS {ch_ident(name)}" for name, stored in columns.items()
+        ),
+        stored=",\n".join(f"        {ch_ident(stored)}" for stored in columns.values()),
         final=quoted["_final"],
+        floor=sql("floor", source_name=source_name),
         source_name=source_name,
     )
     queue = sql(
@@ -217,22 +220,21 @@ def table_objects(
         poll_timeout_ms=str(kafka.poll_timeout_ms),
         max_block_size=str(kafka.max_block_size),
     ) + "".join(f",\n    {key} = {ch_string(value)}" for key, value in kafka.extra.items())
-    aside = sql("aside_mv", parsed=quoted["_parsed"])
     truncates = sql("truncates_mv", source_name=source_name, aside=quoted["_aside"])
     through = sql("pass")
     return [
         _database(captured.database),
-        _table(names["_read"], READ, through),
+        _table(names["_read"], parser.columns_read(), through),
         _table(names["_decoded"], parser.columns_decoded(), through),
         _table(names["_parsed"], parser.columns_parsed(), through),
-        _table(names["_aside"], ASIDE, through),
-        _table(names["_history"], stored, sql("history", key=_list(source.key))),
-        _table(names["_final"], stored, sql("final", order=_list(order), partition=partition)),
+        _table(names["_aside"], parser.columns_aside(), through),
+        _table(names["_history"], stored, sql("history", order=_history_order(source))),
+        _table(names["_final"], stored, _final(source, options)),
         _feed(names["_decoded_mv"], names["_decoded"], parser.decode(quoted["_read"])),
         _feed(names["_parsed_mv"], names["_parsed"], parser.name(quoted["_decoded"])),
         _feed(names["_history_mv"], names["_history"], rows),
         _feed(names["_final_mv"], names["_final"], rows),
-        _feed(names["_aside_mv"], names["_aside"], aside),
+        _feed(names["_aside_mv"], names["_aside"], parser.aside(quoted["_parsed"])),
         _feed(names["_dead_mv"], "cdc.dead_letters", parser.dead_letters(quoted["_aside"])),
         _feed(names["_truncates_mv"], "cdc.truncates", truncates),
         SqlObject(
@@ -242,7 +244,7 @@ def table_objects(
             body=current,
         ),
         _table(names["_queue"], (("message", "String"),), queue, kind="queue"),
-        _feed(names["_mv"], names["_read"], parser.read(_FROM_QUEUE, quoted["_queue"])),
+        _feed(names["_mv"], names["_read"], parser.messages(_FROM_QUEUE, quoted["_queue"])),
     ]
 
 
@@ -272,25 +274,19 @@ def replay_statement(captured: CapturedTable, options: CaptureOptions, slot_lsn:
     parser = Parser(captured.source, options, slot_lsn)
     name = ch_string(captured.source.qualified)
     # A loaded row is no message; it is loaded again instead.
-    letters = parser.read(
+    letters = parser.messages(
         _FROM_LETTERS,
         "(SELECT * FROM cdc.dead_letters FINAL "
         f"WHERE source = {name} AND topic != {ch_string(LOADED)})",
     )
     target = ch_qualified(captured.target + "_read")
-    return f"INSERT INTO {target} ({_list([name for name, _ in READ])})\n{letters}"
+    return f"INSERT INTO {target} ({_list([name for name, _ in parser.columns_read()])})\n{letters}"
 
 
 def check(source: SourceTable, options: CaptureOptions) -> None:
     """Raise `CatalogError` with one sentence if `source` can't be captured with `options`."""
     table = source.qualified
     columns = {column.name: column for column in source.columns}
-    taken = sorted(RESERVED & columns.keys())
-    if taken:
-        raise CatalogError(
-            f"{table} has column(s) {', '.join(taken)}, a name the platform uses itself: "
-            "rename them or capture a table without them"
-        )
     for column in source.columns:
         if column.generated is not None and column.name not in options.generated:
             raise CatalogError(
@@ -301,13 +297,23 @@ def check(source: SourceTable, options: CaptureOptions) -> None:
     for name in options.generated:
         if name not in columns or columns[name].generated is None:
             raise CatalogError(f"{table}: `generated` names {name}, which is no generated column")
+    if not source.key and (options.order_by or options.partition_by):
+        raise CatalogError(
+            f"{table} has no key that `order_by` or `partition_by` could use: leave them out, or "
+            "name the columns of a unique index as `key`"
+        )
+    if not source.key and options.initial_load == "stream":
+        raise CatalogError(
+            f"{table} has no key, so nothing tells a row of a snapshot from the same in the "
+            "stream: leave out `initial_load: stream`, and its rows are copied"
+        )
     if options.order_by is not None and sorted(options.order_by) != sorted(source.key):
         raise CatalogError(
             f"{table}: `order_by` must hold exactly the key's columns: {', '.join(source.key)}"
         )
     if options.partition_by is not None:
         _check_partition(source, options.partition_by)
-    types_of(source)
+    _check_types(source, options)
 
 
 def _check_partition(source: SourceTable, expression: str) -> None:
@@ -325,17 +331,43 @@ def _check_partition(source: SourceTable, expression: str) -> None:
         )
 
 
-def _stored_type(column: Column, types: dict[str, TypeMapping]) -> str:
-    kind = types[column.name].clickhouse
-    return f"Nullable({kind})" if column.nullable else kind
+def _check_types(source: SourceTable, options: CaptureOptions) -> None:
+    columns = {column.name for column in source.columns}
+    if unknown := sorted(set(options.as_text) - columns):
+        raise CatalogError(f"{source.qualified}: `as_text` names {unknown[0]}, which is no column")
+    types = mappings(source.qualified, source.columns)
+    for column in source.columns:
+        if column.generated is not None and types[column.name].narrow is None:
+            raise CatalogError(
+                f"{source.qualified}.{column.name} is generated and of type {column.pg_type}, "
+                "which can't be computed in ClickHouse: capture the table without it"
+            )
 
 
-def _from_parsed(column: Column) -> str:
-    ident = ch_ident(column.name)
-    return ident if column.nullable else f"assumeNotNull({ident}) AS {ident}"
+def _history_order(source: SourceTable) -> str:
+    key = [source.stored[name] for name in source.key]
+    return _list([*key, "_version"] if key else _CHANGE)
 
 
-def _list(names: list[str] | tuple[str, ...]) -> str:
+def _final(source: SourceTable, options: CaptureOptions) -> str:
+    if not source.key:
+        return sql("final_multiset")
+    order = [source.stored[name] for name in options.order_by or source.key]
+    partition = options.partition_by and f"PARTITION BY {_renamed(options.partition_by, source)}"
+    return sql("final", order=_list(order), partition=partition or "")
+
+
+def _renamed(expression: str, source: SourceTable) -> str:
+    """The expression over the columns as they are stored."""
+
+    def stored(found: re.Match[str]) -> str:
+        name = source.stored.get(found[1] or found[2])
+        return found[0] if name in (None, found[1], found[2]) else ch_ident(name)
+
+    return WORD.sub(stored, expression)
+
+
+def _list(names: Sequence[str]) -> str:
     return ", ".join(map(ch_ident, names))
 
 

@@ -16,7 +16,8 @@ from string import Template
 
 from catalog.model import CaptureOptions, Column, SourceTable
 from catalog.names import ch_ident, ch_string
-from catalog.types import TypeMapping, UnsupportedType, mapping
+from catalog.types import TypeMapping
+from catalog.types.registry import mappings
 
 _TEMPLATES = Path(__file__).parent.parent / "sql" / "clickhouse"
 TIME = "DateTime64(3, 'UTC')"
@@ -31,9 +32,8 @@ _ORIGIN: tuple[tuple[str, str], ...] = (
     ("_offset", "UInt64"),
     ("_replayed", "UInt8"),
 )
-# After read.sql: the head, and the image as texts.
+# After read.sql, behind where it came from: the head, and the image as texts.
 READ: tuple[tuple[str, str], ...] = (
-    *_ORIGIN,
     ("operation", "String"),
     ("_committed_ms", "Nullable(Int64)"),
     ("_sent_ms", "Nullable(Int64)"),
@@ -78,8 +78,14 @@ ASIDE: tuple[tuple[str, str], ...] = (
     ("_suspect", "UInt8"),
     *_ORIGIN,
 )
-# Names that the steps work with; ClickHouse would take a source column of that name for them.
-INTERNAL = ["_made", "_raw_message", "_error", "_timestamp", "_timestamp_ms", "_key", "_headers"]
+# Of a table without a key: whether a row is put in (1) or taken out (-1).
+SIGN = (("_sign", "Int8"),)
+
+_OPERATION = "tupleElement(_head, 'op')"
+_BOTH = (
+    f"arrayJoin(CAST(multiIf({_OPERATION} = 'u', [-1, 1], {_OPERATION} = 'd', [-1], [1]), "
+    "'Array(Int8)')) AS _sign"
+)
 
 # A column's name in an expression: quoted, or a word that is not called.
 WORD = re.compile(r"`((?:[^`\\]|\\.)+)`|\b([A-Za-z_]\w*)\b(?!\s*\()")
@@ -89,15 +95,6 @@ def sql(template: str, **values: str) -> str:
     """The text of `sql/clickhouse/<template>.sql` with its `$placeholders` filled in."""
     text = (_TEMPLATES / f"{template}.sql").read_text(encoding="utf-8")
     return Template(text).substitute(values).rstrip("\n")
-
-
-def types_of(source: SourceTable) -> dict[str, TypeMapping]:
-    """Each column's mapping. Raises `UnsupportedType`, naming all columns that have none."""
-    found = {column.name: mapping(column.pg_type) for column in source.columns}
-    unknown = [(c.name, c.pg_type) for c in source.columns if found[c.name] is None]
-    if unknown:
-        raise UnsupportedType(source.qualified, unknown)
-    return {name: made for name, made in found.items() if made is not None}
 
 
 @dataclass(frozen=True)
@@ -137,31 +134,53 @@ class Parser:
         self._source = source
         self._generated = options.generated
         self._slot_lsn = slot_lsn
-        self.types = types_of(source)
+        self.types = mappings(source.qualified, source.columns)
         self.carried = [column for column in source.columns if column.generated is None]
         self.groups = self._grouped()
+        self._stored = {name: ch_ident(stored) for name, stored in source.stored.items()}
+        self._sign = () if source.key else SIGN
         self._required = array([column.name for column in self.carried])
         self._known = array([column.name for column in source.columns])
+
+    def columns_read(self) -> tuple[tuple[str, str], ...]:
+        """Columns of the table after read.sql."""
+        return (*_ORIGIN, *self._sign, *READ)
+
+    def columns_aside(self) -> tuple[tuple[str, str], ...]:
+        """Columns of the table after aside_mv.sql."""
+        return (*ASIDE, *self._sign)
 
     def columns_decoded(self) -> tuple[tuple[str, str], ...]:
         """Columns of the table between decode.sql and name.sql."""
         return (
-            *((g.name, f"Array(Nullable({g.mapping.clickhouse}))") for g in self.groups),
+            *((g.name, f"Array({g.mapping.parsed})") for g in self.groups),
             *DECODED,
+            *self._sign,
         )
 
     def columns_parsed(self) -> tuple[tuple[str, str], ...]:
         """Columns of the table after name.sql."""
         return (
-            *((c.name, f"Nullable({self.types[c.name].clickhouse})") for c in self._source.columns),
+            *((stored, self.types[name].parsed) for name, stored in self._source.stored.items()),
             *PARSED,
+            *self._sign,
         )
 
-    def read(self, inputs: Sequence[str], source: str) -> str:
-        """`inputs` are expressions that give `_message` and the other columns of its origin."""
+    def messages(self, inputs: Sequence[str], source: str) -> str:
+        """`inputs` are expressions that give `_message` and the other columns of its origin.
+
+        A change of a row without a key is the row it was, taken out, and the row it is, put in.
+        """
+        return self._read([*inputs, _BOTH] if self._sign else inputs, source)
+
+    def aside(self, source: str) -> str:
+        return sql("aside_mv", parsed=source, sign=self._handed_on)
+
+    def _read(self, inputs: Sequence[str], source: str) -> str:
         return sql(
             "read",
             inputs="\n".join(f"    {each}," for each in inputs),
+            field=self._image(_OPERATION),
             required=self._required,
             source=source,
         )
@@ -179,6 +198,7 @@ class Parser:
             required=self._required,
             known=self._known,
             unreadable=unreadable,
+            sign=self._handed_on,
             source=source,
         )
 
@@ -193,28 +213,36 @@ class Parser:
             value = place.get(column.name)
             if value is None:
                 made = self.computed(column)
-                # A lambda, for the rule names its argument many times: copied, the expression
-                # would be planned as often.
-                value = f"arrayMap(_made -> {self.types[column.name].narrow('_made')}, [{made}])[1]"
-                fits = f"isNotNull({ch_ident(column.name)})"
+                value = self.narrowed(column)
+                fits = f"isNotNull({self._stored[column.name]})"
                 computed.append(f"({fits} OR isNull({made}))" if column.nullable else fits)
-            columns.append(f"    {value} AS {ch_ident(column.name)},")
+            columns.append(f"    {value} AS {self._stored[column.name]},")
         return sql(
             "name",
             columns="\n".join(columns),
             slot_lsn=str(self._slot_lsn),
             also_computed="".join(f" AND {each}" for each in computed),
+            sign=self._handed_on,
             source=source,
         )
+
+    def narrowed(self, column: Column) -> str:
+        """The value of a generated column, NULL where its type can't hold it."""
+        narrow = self.types[column.name].narrow
+        assert narrow is not None, "catalog.objects.check refuses it"
+        # A lambda, for the rule names its argument many times: copied, the expression would be
+        # planned as often.
+        return f"arrayMap(_made -> {narrow('_made')}, [{self.computed(column)}])[1]"
 
     def dead_letters(self, aside: str) -> str:
         """Of the rows in the table `aside`, those that are not in order, with the reason."""
         computed = [column.name for column in self._source.columns if column.generated is not None]
-        inputs = ["_message", "_topic", "_partition", "_offset", "_replayed", "_applied"]
+        inputs = [*(name for name, _ in (*_ORIGIN, *self._sign)), "_applied", "_suspect"]
         return sql(
             "dead_mv",
             source_name=ch_string(self._source.qualified),
             loaded=ch_string(LOADED),
+            field=self._image("operation"),
             dated=sql("dated"),
             required=self._required,
             known=self._known,
@@ -227,8 +255,17 @@ class Parser:
                 f"{array([c.name for c in g.columns])}, {g.texts}, {g.name}, {g.needed}))"
                 for g in self.groups
             ),
-            read=self.read([*inputs, "_suspect"], aside),
+            read=self._read(inputs, aside),
         )
+
+    def _image(self, operation: str) -> str:
+        """Which image of a message a row is made of."""
+        before = "_sign < 0" if self._sign else f"{operation} = 'd'"
+        return f"if({before}, 'before', 'after')"
+
+    @property
+    def _handed_on(self) -> str:
+        return "".join(f"\n    {name}," for name, _ in self._sign)
 
     def _grouped(self) -> list[_Group]:
         alike: dict[str, list[Column]] = {}
@@ -250,15 +287,15 @@ class Parser:
         # Inside the lambda the decimals carry 76 digits under their own names.
         expression = self._generated[column.name]
         words = {quoted or plain for quoted, plain in WORD.findall(expression)}
-        wide = [
-            (ch_ident(carried.name), widen(ch_ident(carried.name)))
-            for carried in self.carried
-            if carried.name in words and (widen := self.types[carried.name].widen) is not None
-        ]
-        if not wide:
+        bound = []
+        for carried in self.carried:
+            widen, stored = self.types[carried.name].widen, self._stored[carried.name]
+            if carried.name in words and (widen or stored != ch_ident(carried.name)):
+                bound.append((ch_ident(carried.name), widen(stored) if widen else stored))
+        if not bound:
             return f"({expression})"
-        names = ", ".join(name for name, _ in wide)
-        arrays = ", ".join(f"[{value}]" for _, value in wide)
+        names = ", ".join(name for name, _ in bound)
+        arrays = ", ".join(f"[{value}]" for _, value in bound)
         return f"arrayMap(({names}) -> ({expression}), {arrays})[1]"
 
 

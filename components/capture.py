@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 import pulumi
 
+from catalog.names import java_pattern, key_columns
+from catalog.types import COPY_SETTINGS
 from components.connect import Connect
 from components.kafka import RETENTION, Kafka
 from components.source import Source
@@ -19,18 +20,21 @@ from providers.heartbeat import TABLE as HEARTBEAT
 
 @dataclass(frozen=True)
 class CaptureArgs:
-    """connector: its name. connection: where the worker reaches the source (host, port, database).
+    """connector: its name. connection: how the worker reaches the source, as Debezium's settings.
 
     poll_interval_ms: how long the connector waits for more changes; the lower, the sooner rows
-    arrive, the higher, the fewer transactions Kafka has to commit. snapshot_tables: `schema.table`
-    of those whose rows the connector reads by itself when it first starts; all others are copied.
+    arrive, the higher, the fewer transactions Kafka has to commit.
+    snapshot_tables: `schema.table` of those whose rows the connector reads by itself when it first
+    starts; all others are copied.
+    keys: columns that tell rows apart, of the tables where that isn't their primary key.
     """
 
     connector: str
-    connection: Mapping[str, pulumi.Input[Any]]
+    connection: Mapping[str, pulumi.Input[str]]
     topic_prefix: str
     poll_interval_ms: int
-    snapshot_tables: Sequence[str]
+    snapshot_tables: Sequence[str] = ()
+    keys: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 class Capture(pulumi.ComponentResource):
@@ -68,9 +72,8 @@ class Capture(pulumi.ComponentResource):
             config={
                 "connector.class": "io.debezium.connector.postgresql.PostgresConnector",
                 "tasks.max": "1",
-                "database.hostname": args.connection["host"],
-                "database.port": pulumi.Output.from_input(args.connection["port"]).apply(str),
-                "database.dbname": args.connection["database"],
+                **args.connection,
+                **({"database.sslrootcert": connect.source_ca} if connect.source_ca else {}),
                 "database.user": source.role,
                 "database.password": connect.source_password,
                 "plugin.name": "pgoutput",
@@ -82,6 +85,8 @@ class Capture(pulumi.ComponentResource):
                 **_snapshot(args.snapshot_tables),
                 **EXACT,
                 **FAST,
+                # A change of the key is then a delete and a create, as with a primary key.
+                **({"message.key.columns": key_columns(args.keys)} if args.keys else {}),
                 "poll.interval.ms": str(args.poll_interval_ms),
                 "heartbeat.interval.ms": "5000",
                 "heartbeat.action.query": BEAT,
@@ -106,8 +111,19 @@ EXACT = {
     "interval.handling.mode": "string",
     "binary.handling.mode": "base64",
     "hstore.handling.mode": "json",
+    # What Debezium itself would round, flatten or lose comes as Postgres' text
+    # (docs/decisions/0011-exact-values.md); of unknown types it sends the text as bytes.
+    "converters": "exact",
+    "exact.type": "cdc.ExactText",
+    "include.unknown.datatypes": "true",
+    # The walsender writes values as its session's settings say: a database with bytea_output
+    # 'escape' or extra_float_digits 0 would have them garbled or rounded, without a word.
+    "driver.options": " ".join(f"-c {name}={value}" for name, value in COPY_SETTINGS),
     # TRUNCATE is a change too; by default it is skipped.
     "skipped.operations": "none",
+    # pg_logical_emit_message(), which any user may call, writes no row. Its event would go to a
+    # topic of its own, which there is not: the worker would wait for it and nothing else arrive.
+    "message.prefix.exclude.list": ".*",
     # A delete says all there is to say; the null record after it is for compacted topics.
     "tombstones.on.delete": "false",
     "exactly.once.support": "required",
@@ -119,6 +135,8 @@ EXACT = {
 FAST = {
     "max.batch.size": "8192",
     "max.queue.size": "32768",
+    # Rows of megabytes fill the worker's heap long before that many wait.
+    "max.queue.size.in.bytes": "67108864",
     "extended.headers.enabled": "false",
     "provide.transaction.metadata": "false",
 }
@@ -132,4 +150,4 @@ def _snapshot(tables: Sequence[str]) -> dict[str, str]:
 
 def _expressions(tables: Sequence[str]) -> str:
     """Debezium reads the list as regular expressions, anchored at both ends."""
-    return ",".join(re.escape(table) for table in tables)
+    return ",".join(map(java_pattern, tables))

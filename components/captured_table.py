@@ -114,8 +114,12 @@ class CapturedTable(pulumi.ComponentResource):
             clickhouse=self._clickhouse,
             kafka=kafka.operator,
             heartbeat_topic=capture.heartbeat_topic,
+            reader=source.reader,
             stream=source.slot.lsn,
-            snapshotted=capture.connector.snapshotted,
+            # An output of what may be about to change would make every load look so in a preview.
+            snapshotted=capture.connector.snapshotted
+            if self._options.initial_load == "stream"
+            else [],
             workers=workers,
             opts=pulumi.ResourceOptions(parent=self, depends_on=[capture.connector]),
         )

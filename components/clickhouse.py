@@ -74,7 +74,7 @@ class ClickHouse(pulumi.ComponentResource):
                         MAX_MEMORY=args.memory_mb * MIB,
                         CACHE_MEMORY=args.cache_mb * MIB,
                         BACKGROUND_THREADS=args.threads,
-                        KAFKA_CONSUMERS=args.queues,
+                        KAFKA_CONSUMERS=_consumers(args.queues),
                     ),
                     "users.xml": users,
                 },
@@ -99,6 +99,11 @@ class ClickHouse(pulumi.ComponentResource):
             "user": user,
             "password": password,
         }
+
+
+def _consumers(queues: int) -> int:
+    """Threads for the Kafka tables: in steps, since another number restarts the server."""
+    return max(64, 1 << (queues - 1).bit_length())
 
 
 def _sha256(text: str) -> str:

@@ -11,6 +11,7 @@ from components.kafka import COMPACTED, Kafka
 from platforms.service import Health, Platform, Service
 
 SOURCE_PASSWORD = "source-password"  # noqa: S105 - a file's name
+SOURCE_CA = "source-ca.pem"
 
 
 @dataclass(frozen=True)
@@ -18,12 +19,14 @@ class ConnectArgs:
     """port: REST port. heap_mb: the worker's heap in MiB.
 
     plugins: where the worker finds the Debezium plugin. source_password: what the connector logs
-    in with; it reaches the worker as a file and appears nowhere else.
+    in with; it reaches the worker as a file and appears nowhere else. source_ca: certificates that
+    it trusts when it does, PEM text; empty where none are checked.
     """
 
     port: int
     plugins: str
     source_password: pulumi.Input[str]
+    source_ca: str = ""
     heap_mb: int = 384
     replication: int = 1
 
@@ -34,6 +37,7 @@ class Connect(pulumi.ComponentResource):
     Attributes:
         url: the REST address for the operator.
         source_password: the reference that a connector's configuration uses for the password.
+        source_ca: where the worker finds the certificates, empty where none are checked.
     """
 
     def __init__(
@@ -53,6 +57,7 @@ class Connect(pulumi.ComponentResource):
         secrets = platform.folders(name).config
         self.url = f"http://{address.operator}"
         self.source_password = f"${{directory:{secrets}:{SOURCE_PASSWORD}}}"
+        self.source_ca = f"{secrets}/{SOURCE_CA}" if args.source_ca else ""
         self.server = platform.run(
             Service(
                 name=name,
@@ -71,6 +76,7 @@ class Connect(pulumi.ComponentResource):
                     ),
                     "log4j2.properties": config_file("connect/log4j2.properties"),
                     SOURCE_PASSWORD: args.source_password,
+                    **({SOURCE_CA: args.source_ca} if args.source_ca else {}),
                 },
                 environment={"HEAP_MB": str(args.heap_mb)},
                 start_seconds=120,

@@ -31,7 +31,8 @@ class Postgres(pulumi.ComponentResource):
 
     Attributes:
         connection: the administrator's connection to `database`, as the operator reaches it.
-        inside: host and port by which other services reach it.
+        inside: how the connector reaches it: settings of Debezium, without user and password.
+        ca: certificates the connector has to trust: none, there is no TLS on loopback.
     """
 
     connection: dict[str, pulumi.Input[Any]]
@@ -70,7 +71,12 @@ class Postgres(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self, depends_on=[server]),
         )
         self.connection = self._connection(database.database)
-        self.inside = {"host": self.address.host, "port": self.address.port}
+        self.inside: dict[str, pulumi.Input[str]] = {
+            "database.hostname": self.address.host,
+            "database.port": str(self.address.port),
+            "database.dbname": args.database,
+        }
+        self.ca = ""
         self.register_outputs({"port": args.port, "database": database.database})
 
     def _connection(self, database: pulumi.Input[str]) -> dict[str, pulumi.Input[Any]]:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import pulumi
+from pulumi.runtime.config import is_config_secret
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from catalog.model import CaptureOptions, CatalogError, parse_options
+from catalog.model import CaptureOptions, CatalogError, refuse_clashes
+from catalog.objects import SUFFIXES
+from catalog.selection import Entry, named, parse_selection
+from components.source_url import SourceUrl
+from ops.readiness_model import UserIs
 
 
 class Ports(BaseModel):
@@ -44,6 +49,8 @@ class Settings(BaseModel):
 
     platform: Literal["local"] = "local"
     sample: bool = False
+    source: SourceUrl | None = None
+    source_user: UserIs = "administrator"
     database: str = Field(default="inventory", min_length=1, max_length=63)
     publication: str = Field(default="debezium_pub", pattern=r"^[a-z_][a-z0-9_]{0,62}$")
     slot: str = Field(pattern=r"^[a-z0-9_]{1,63}$")
@@ -55,7 +62,49 @@ class Settings(BaseModel):
     load_workers: int = Field(default=2, ge=1, le=64)
     allow_destructive: bool = False
     ports: Ports = Ports()
-    tables: tuple[CaptureOptions, ...]
+    tables: tuple[Entry, ...]
+
+    @property
+    def role(self) -> str:
+        """The connector's login; names in Postgres end at 63 bytes."""
+        return f"{self.slot[:56]}_reader"
+
+    def named_tables(self) -> tuple[CaptureOptions, ...]:
+        """The tables of a stack with a Postgres of its own; pulumi.RunError for a pattern."""
+        try:
+            return named(self.tables)
+        except CatalogError as error:
+            raise pulumi.RunError(f"cdc:tables: {error}") from error
+
+    def refuse_clashes(self, tables: Sequence[CaptureOptions]) -> None:
+        """Raises pulumi.RunError where two of the tables would share a topic or an object."""
+        try:
+            refuse_clashes(tables, self.topic_prefix, SUFFIXES)
+        except CatalogError as error:
+            raise pulumi.RunError(f"cdc:tables: {error}") from error
+
+    def ports_used(self) -> dict[str, int]:
+        """Port numbers by setting, of the services that the stack runs."""
+        used = self.ports.by_setting()
+        if self.source is not None:
+            del used["postgresPort"]
+        return used
+
+    def refuse_contradictions(self) -> None:
+        """Raises pulumi.RunError where one setting makes another one void."""
+        if self.source is None:
+            if self.source_user != "administrator":
+                raise pulumi.RunError("cdc:sourceUser goes with cdc:source, which is not set")
+            return
+        if self.sample:
+            raise pulumi.RunError(
+                "cdc:sample is for a Postgres of the stack's own: nothing is made in cdc:source's"
+            )
+        if self.database not in (self.source.database, Settings.model_fields["database"].default):
+            raise pulumi.RunError(
+                f"cdc:database is {self.database} and cdc:source names {self.source.database}: "
+                "take cdc:database out"
+            )
 
     @classmethod
     def read(cls, config: pulumi.Config, stack: str) -> Settings:
@@ -69,14 +118,17 @@ class Settings(BaseModel):
             if (value := config.get_int(f"{_camel(field)}Port")) is not None
         }
         try:
-            return cls.model_validate(
+            settings = cls.model_validate(
                 {
                     **_given(config),
                     "slot": config.get("slot") or f"cdc_{stack}".lower().replace("-", "_"),
                     "ports": Ports(**ports).moved(config.get_int("portOffset") or 0),
-                    "tables": _tables(config),
+                    "source": _source(config),
+                    "tables": parse_selection(config.get_object("tables")),
                 }
             )
+            settings.refuse_contradictions()
+            return settings
         except ValidationError as error:
             raise pulumi.RunError(_sentences(error)) from error
         except CatalogError as error:
@@ -88,22 +140,27 @@ def _given(config: pulumi.Config) -> Mapping[str, Any]:
     readers: dict[Any, Any] = {int: config.get_int, bool: config.get_bool}
     values: dict[str, Any] = {}
     for field, info in Settings.model_fields.items():
-        if field not in ("slot", "ports", "tables"):
+        if field not in ("slot", "ports", "source", "tables"):
             value = readers.get(info.annotation, config.get)(_camel(field))
             if value is not None:
                 values[field] = value
     return values
 
 
-def _tables(config: pulumi.Config) -> tuple[CaptureOptions, ...]:
-    listed = config.get_object("tables") or []
-    if not isinstance(listed, list) or not listed:
-        raise CatalogError("list at least one table, like `- inventory.orders`")
-    tables = tuple(parse_options(entry) for entry in listed)
-    twice = {each.table for each in tables if [t.table for t in tables].count(each.table) > 1}
-    if twice:
-        raise CatalogError(f"listed twice: {', '.join(sorted(twice))}")
-    return tables
+def _source(config: pulumi.Config) -> SourceUrl | None:
+    given = config.get("source")
+    if not given:
+        return None
+    try:
+        source = SourceUrl.parse(given)
+    except ValueError as error:
+        raise pulumi.RunError(f"cdc:source: {error}") from error
+    if source.password and not is_config_secret(config.full_key("source")):
+        raise pulumi.RunError(
+            "cdc:source holds a password and stands in the stack's file as it is: set it with "
+            "`pulumi config set --secret cdc:source …`, and change the password if it was shared"
+        )
+    return source
 
 
 def _camel(field: str) -> str:

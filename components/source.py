@@ -8,6 +8,7 @@ from typing import Any
 
 import pulumi
 
+from ops.readiness_model import UserIs
 from providers.heartbeat import TABLE as HEARTBEAT
 from providers.heartbeat import Heartbeat
 from providers.password import Password
@@ -18,12 +19,17 @@ from providers.slot import Slot
 
 @dataclass(frozen=True)
 class SourceArgs:
-    """connection: an administrator's, to the captured database. tables: `schema.table` each.
+    """connection: the given user's, to the captured database. tables: `schema.table` each.
 
+    user_is: what that user may do. An administrator makes a login for the connector; an owner of
+    the tables lets it log in as himself; for a reader everything but the slot is there already.
+    mark: the comment by which the stack knows its own objects.
     reader: address of the connector in Kafka Connect's REST API.
     """
 
     connection: Mapping[str, pulumi.Input[Any]]
+    user_is: UserIs
+    mark: str
     role: str
     publication: str
     slot: str
@@ -39,7 +45,8 @@ class Source(pulumi.ComponentResource):
     slot, because a snapshot taken before it would miss what was changed in between.
 
     Attributes:
-        password: of the connector's role, secret. slot: the replication slot.
+        role, password: what the connector logs in with; the password is secret.
+        slot: the replication slot.
     """
 
     def __init__(
@@ -50,32 +57,41 @@ class Source(pulumi.ComponentResource):
     ) -> None:
         super().__init__("cdc:tier:Source", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
+        self.reader = args.reader
         self.tables = [*args.tables, HEARTBEAT]
-        self.password = Password(f"{name}-password", opts=child).value
-        role = Role(
-            f"{name}-role",
-            connection=args.connection,
-            role=args.role,
-            password=self.password,
-            tables=args.tables,
-            opts=child,
-        )
-        heartbeat = Heartbeat(
-            f"{name}-heartbeat", connection=args.connection, role=role.role, opts=child
-        )
+        self.role: pulumi.Input[str] = args.connection["user"]
+        self.password: pulumi.Input[str] = args.connection["password"]
+        if args.user_is == "administrator":
+            self.password = Password(f"{name}-password", opts=child).value
+            self.role = Role(
+                f"{name}-role",
+                connection=args.connection,
+                role=args.role,
+                password=self.password,
+                mark=args.mark,
+                tables=args.tables,
+                opts=child,
+            ).role
+        heartbeat = []
+        if args.user_is != "reader":
+            made = Heartbeat(
+                f"{name}-heartbeat", connection=args.connection, role=self.role, opts=child
+            )
+            heartbeat.append(made)
         self.publication = Publication(
             f"{name}-publication",
             connection=args.connection,
             publication=args.publication,
             tables=self.tables,
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[heartbeat]),
+            mark=args.mark,
+            prepared=args.user_is == "reader",
+            opts=pulumi.ResourceOptions(parent=self, depends_on=heartbeat),
         )
-        self.role = role.role
         self.slot = Slot(
             f"{name}-slot",
             connection=args.connection,
             slot=args.slot,
-            publication=self.publication.oid,
+            publication=self.publication.id,
             reader=args.reader,
             opts=child,
         )

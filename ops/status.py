@@ -6,16 +6,19 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import psutil
 import requests
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from pydantic import BaseModel
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
+from catalog.introspect import replica_identities
 from catalog.names import ch_qualified
 from ops.lag import seconds_behind
+from ops.parity import slot_fault
+from ops.processes import MIB, memory
 from ops.stack import Deployed
 from platforms.supervisor import Supervisor
 
@@ -69,8 +72,10 @@ def status(deployed: Deployed) -> Status:
         tables = _tables(deployed)
     if "postgres" in up:
         slot_lag = _slot_lag(deployed)
-        if slot_lag is None:
-            problems.append(f"slot {deployed.slot} is lost: changes are missing from here on")
+        if broken := slot_fault(deployed):
+            # Which is also what keeps the connector from running.
+            problems = [each for each in problems if not each.startswith("connect:")] + [broken]
+        problems += _identities(deployed)
     return Status(
         stack=deployed.stack,
         home=str(deployed.home),
@@ -94,8 +99,8 @@ def render(found: Status, console: Console) -> None:
             f"[{colour}]{each.state}[/]",
             each.version,
             each.address,
-            f"{each.memory_mb} MB",
-            _duration(each.uptime_seconds),
+            f"{each.memory_mb} MB" if each.memory_mb else "",
+            _duration(each.uptime_seconds) if each.uptime_seconds else "",
         )
     total = sum(each.memory_mb for each in found.services)
     services.add_row("all", "", "", "", f"{total} MB", "", end_section=True)
@@ -106,8 +111,8 @@ def render(found: Status, console: Console) -> None:
             tables.add_column(heading, justify="left" if "ta" in heading[:2] else "right")
         for row in found.tables:
             tables.add_row(
-                row.table,
-                row.target,
+                escape(row.table),
+                escape(row.target),
                 f"{row.rows:,}",
                 "?" if row.lag_seconds is None else f"{row.lag_seconds:.1f} s",
                 f"{row.events_per_second:.1f}",
@@ -115,46 +120,31 @@ def render(found: Status, console: Console) -> None:
             )
         console.print(tables)
     for problem in found.problems:
-        console.print(f"[red]problem:[/] {problem}", highlight=False)
+        console.print(f"[red]problem:[/] {escape(problem)}", highlight=False)
 
 
 def _service(
     deployed: Deployed, name: str, ask: Callable[[Deployed], tuple[str, str]]
 ) -> ServiceStatus:
-    state = Supervisor(deployed.home).states().get(name, {"statename": "STOPPED", "pid": 0})
+    ours = name != "postgres" or deployed.own_postgres
+    unknown = {"statename": "STOPPED" if ours else "EXISTING", "pid": 0}
+    state = Supervisor(deployed.home).states().get(name, unknown)
     version, address, problem = "", "", ""
     try:
         version, address = ask(deployed)
     except Exception as error:  # noqa: BLE001 - whatever it says is what is wrong with it
         lines = str(error).strip().splitlines() or [type(error).__name__]
-        problem = f"{lines[0]} (log: {deployed.home}/logs/{name}.log)"
+        problem = lines[0] + (f" (log: {deployed.home}/logs/{name}.log)" if ours else "")
     return ServiceStatus(
         name=name,
         healthy=not problem,
         state=str(state["statename"]).lower(),
         version=version,
         address=address,
-        memory_mb=_memory(int(state["pid"])),
+        memory_mb=memory(int(state["pid"])) // MIB,
         uptime_seconds=int(time.time() - state["start"]) if state["pid"] else 0,
         problem=problem,
     )
-
-
-def _memory(pid: int) -> int:
-    """Resident MiB of a process and its children; pages they share are counted once."""
-    try:
-        process = psutil.Process(pid)
-        family = [process, *process.children(recursive=True)]
-        return sum(_proportional(each) for each in family) // (1024 * 1024) if pid else 0
-    except psutil.Error:
-        return 0
-
-
-def _proportional(process: psutil.Process) -> int:
-    try:
-        return int(process.memory_full_info().pss)
-    except psutil.AccessDenied:  # another user's, as root's Postgres is to an ordinary user
-        return int(process.memory_info().rss)
 
 
 def _postgres(deployed: Deployed) -> tuple[str, str]:
@@ -239,6 +229,22 @@ def _slot_lag(deployed: Deployed) -> int | None:
             [deployed.slot],
         ).fetchone()
     return None if row is None else int(row[0])
+
+
+def _identities(deployed: Deployed) -> list[str]:
+    """A sentence for each captured table whose changes don't carry the whole old row."""
+    found = []
+    with deployed.postgres.connect() as connection:
+        for table in deployed.tables:
+            name = table.source.qualified
+            identities = replica_identities(connection, name)
+            lacking = [each for each, identity in identities.items() if identity != "FULL"]
+            if lacking:
+                found.append(
+                    f"{name}: {', '.join(lacking)} without REPLICA IDENTITY FULL, so that updates "
+                    "and deletes may become dead letters: `./cdc up` sets it"
+                )
+    return found
 
 
 def _duration(seconds: int) -> str:

@@ -17,6 +17,7 @@ from ops.backfill.run import Backfill
 from ops.backfill.target import Target
 from ops.position import KafkaPosition
 from providers.base import Props, Provider, ProviderError, own
+from providers.connector import standstill
 from providers.heartbeat import BEAT
 from providers.postgres import connected
 
@@ -60,8 +61,10 @@ class InitialLoad(Resource, module="cdc", name="InitialLoad"):
         captured, options: a `catalog.model.CapturedTable` and `CaptureOptions` as JSON.
         source, clickhouse: administrators' connections.
         kafka: bootstrap address for the operator. heartbeat_topic: of the connector.
+        reader: the connector's address in Kafka Connect's REST API.
         stream: the slot's `lsn`; another slot is another stream, and the table is loaded again.
-        snapshotted: the tables that the connector's own snapshot read.
+        snapshotted: the tables that the connector's own snapshot read; asked only of a table whose
+            rows come through the stream.
         workers: ranges of rows copied at the same time.
     """
 
@@ -76,6 +79,7 @@ class InitialLoad(Resource, module="cdc", name="InitialLoad"):
         clickhouse: Mapping[str, pulumi.Input[Any]],
         kafka: pulumi.Input[str],
         heartbeat_topic: str,
+        reader: str,
         stream: pulumi.Input[str],
         snapshotted: pulumi.Input[list[str]],
         workers: int,
@@ -92,6 +96,7 @@ class InitialLoad(Resource, module="cdc", name="InitialLoad"):
                 "clickhouse": dict(clickhouse),
                 "kafka": kafka,
                 "heartbeat_topic": heartbeat_topic,
+                "reader": reader,
                 "stream": stream,
                 "snapshotted": snapshotted,
                 "workers": workers,
@@ -133,6 +138,7 @@ def _load(props: Props) -> None:
         lambda: connected(props["source"]),
         target,
         KafkaPosition(props["kafka"], props["heartbeat_topic"], beat, [captured]),
+        standstill=lambda: standstill(props["reader"]),
         workers=int(props["workers"]),
         copying=_COPYING,
         progress=tell,

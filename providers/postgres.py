@@ -14,6 +14,9 @@ from providers.base import ProviderError, until
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 START = 60.0  # seconds a server may take until it accepts connections
+LOCK_WAIT = 1000  # milliseconds that others may have to wait behind an ALTER TABLE
+LOCK_PAUSE = 3.0  # seconds in which they are let through
+LOCK_PATIENCE = 120.0  # seconds
 
 
 @contextmanager
@@ -21,7 +24,8 @@ def connected(connection: Mapping[str, Any], patience: float = START) -> Iterato
     """A connection in autocommit mode; waits for a server that is just starting.
 
     Args:
-        connection: `host`, `port`, `user`, `password` and `database`.
+        connection: `host`, `port`, `user`, `password` and `database`; `parameters`, where there
+            are any, are libpq's own (`sslmode`, `sslrootcert`, …).
         patience: seconds to try for.
 
     Raises:
@@ -39,8 +43,8 @@ def connected(connection: Mapping[str, Any], patience: float = START) -> Iterato
                 password=connection["password"],
                 dbname=connection["database"],
                 autocommit=True,
-                connect_timeout=10,
                 application_name="cdc deployment",
+                **{"connect_timeout": 10, **connection.get("parameters", {})},
             )
         except psycopg.OperationalError as error:
             if "authentication failed" in str(error) or "does not exist" in str(error):
@@ -63,6 +67,44 @@ def value(connection: Connection, statement: str, *arguments: object) -> Any:
     """The first column of the first row, None without a row."""
     row = connection.execute(statement, arguments).fetchone()
     return None if row is None else row[0]
+
+
+def alter_table(connection: Connection, name: str, action: str) -> None:
+    """Runs `ALTER TABLE name action` without making the table's users wait for long.
+
+    It needs the table for itself, and while it waits for that everybody else waits behind it: so it
+    waits briefly, lets the others through and tries again.
+
+    Args:
+        name: quoted, with its schema.
+
+    Raises:
+        ProviderError: the table was in use all the time; names the sessions.
+    """
+
+    def attempt() -> bool:
+        try:
+            with connection.transaction():
+                connection.execute(f"SET LOCAL lock_timeout = '{LOCK_WAIT}ms'".encode())
+                connection.execute(f"ALTER TABLE {name} {action}".encode())
+        except psycopg.errors.LockNotAvailable:
+            return False
+        return True
+
+    try:
+        until(attempt, LOCK_PATIENCE, "a free moment", every=LOCK_PAUSE)
+    except ProviderError as error:
+        holders = value(
+            connection,
+            "SELECT string_agg(DISTINCT pid::text, ', ') FROM pg_locks "
+            "WHERE relation = to_regclass(%s) AND granted",
+            name,
+        )
+        raise ProviderError(
+            f"ALTER TABLE {name} {action}: other transactions have held the table for "
+            f"{LOCK_PATIENCE:.0f} s (server processes {holders or 'that are gone now'}): wait for "
+            "them or end them, and run `up` again"
+        ) from error
 
 
 def _last_line(error: Exception) -> str:

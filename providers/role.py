@@ -9,7 +9,7 @@ import pulumi
 from psycopg import sql
 from pulumi.dynamic import CreateResult, ReadResult, Resource, UpdateResult
 
-from providers.base import Props, Provider, own
+from providers.base import Props, Provider, ProviderError, own
 from providers.postgres import Connection, connected, table, value
 
 READABLE = """
@@ -19,15 +19,32 @@ WHERE grantee = %s AND privilege_type = 'SELECT'
   AND table_schema <> 'cdc'  -- the heartbeat's, which its own resource grants
 """
 
+MARKED = "SELECT shobj_description(oid, 'pg_authid') FROM pg_roles WHERE rolname = %s"
+SUPERUSER = "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"
+# Amazon's servers know a role for it instead of the attribute.
+REPLICATES = (
+    "rolreplication OR EXISTS (SELECT FROM pg_auth_members m WHERE m.member = pg_roles.oid "
+    "AND m.roleid = to_regrole('rds_replication'))"
+)
+
 
 class RoleProvider(Provider):
     """A least-privilege replication role
     (https://debezium.io/documentation/reference/3.7/connectors/postgresql.html#postgresql-permissions).
+
+    Nothing is granted to it that everybody has: what is granted has to be taken back.
     """
 
     replace_on = ("role",)
 
     def create(self, props: Props) -> CreateResult:
+        with connected(props["connection"]) as connection:
+            found = connection.execute(MARKED, [props["role"]]).fetchone()
+        if found and found[0] != props["mark"]:
+            raise ProviderError(
+                f"a role {props['role']} exists that this stack did not make: set cdc:slot to "
+                "another name (the role is named after it), or drop it if nobody needs it"
+            )
         self._apply(props)
         return CreateResult(props["role"], own(props))
 
@@ -35,7 +52,7 @@ class RoleProvider(Provider):
         with connected(props["connection"]) as connection:
             able = value(
                 connection,
-                "SELECT rolcanlogin AND rolreplication AND NOT rolsuper "
+                f"SELECT rolcanlogin AND ({REPLICATES}) AND NOT rolsuper "
                 "FROM pg_roles WHERE rolname = %s",
                 props["role"],
             )
@@ -51,8 +68,9 @@ class RoleProvider(Provider):
         return UpdateResult(own(_news))
 
     def delete(self, _id: str, _props: Props) -> None:
-        with connected(_props["connection"]) as connection:
-            if _exists(connection, _props["role"]):
+        with connected(_props["connection"]) as connection, connection.transaction():
+            exists = value(connection, "SELECT to_regrole(quote_ident(%s))", _props["role"])
+            if exists and value(connection, MARKED, _props["role"]) == _props.get("mark"):
                 role = sql.Identifier(_props["role"])
                 # DROP OWNED takes the grants back; the role owns nothing.
                 connection.execute(sql.SQL("DROP OWNED BY {}").format(role))
@@ -61,24 +79,60 @@ class RoleProvider(Provider):
     def _apply(self, props: Props) -> None:
         role = sql.Identifier(props["role"])
         with connected(props["connection"]) as connection, connection.transaction():
-            verb = "ALTER" if _exists(connection, props["role"]) else "CREATE"
-            connection.execute(
-                sql.SQL("{} ROLE {} LOGIN REPLICATION NOSUPERUSER PASSWORD {}").format(
-                    sql.SQL(verb), role, sql.Literal(props["password"])
+            self._login(connection, props)
+            database = props["connection"]["database"]
+            if not value(
+                connection,
+                "SELECT has_database_privilege(%s, current_database(), 'CONNECT')",
+                props["role"],
+            ):
+                connection.execute(
+                    sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(
+                        sql.Identifier(database), role
+                    )
                 )
-            )
-            connection.execute(
-                sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(
-                    sql.Identifier(props["connection"]["database"]), role
-                )
-            )
             had = {row[0] for row in connection.execute(READABLE, [props["role"]])}
             for name in sorted(had - set(props["tables"])):
                 connection.execute(sql.SQL("REVOKE SELECT ON {} FROM {}").format(table(name), role))
             for name in props["tables"]:
-                schema = sql.Identifier(name.split(".", 1)[0])
-                connection.execute(sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(schema, role))
+                schema = name.split(".", 1)[0]
+                if not value(
+                    connection,
+                    "SELECT has_schema_privilege(%s, %s, 'USAGE')",
+                    props["role"],
+                    schema,
+                ):
+                    connection.execute(
+                        sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(
+                            sql.Identifier(schema), role
+                        )
+                    )
                 connection.execute(sql.SQL("GRANT SELECT ON {} TO {}").format(table(name), role))
+
+    def _login(self, connection: Connection, props: Props) -> None:
+        role = sql.Identifier(props["role"])
+        made = value(connection, "SELECT 1 FROM pg_roles WHERE rolname = %s", props["role"])
+        superuser = value(connection, SUPERUSER)
+        amazon = value(connection, "SELECT to_regrole('rds_replication') IS NOT NULL")
+        connection.execute(
+            sql.SQL("{} ROLE {} LOGIN {} {} PASSWORD {}").format(
+                sql.SQL("ALTER" if made else "CREATE"),
+                role,
+                sql.SQL("" if amazon else "REPLICATION"),
+                sql.SQL("NOSUPERUSER" if superuser else ""),  # only they may even say so
+                sql.Literal(props["password"]),
+            )
+        )
+        if amazon:
+            connection.execute(sql.SQL("GRANT rds_replication TO {}").format(role))
+        # Rows that a policy would hide from it are an error then, not missing.
+        connection.execute(sql.SQL("ALTER ROLE {} SET row_security = off").format(role))
+        connection.execute(
+            sql.SQL("COMMENT ON ROLE {} IS {}").format(role, sql.Literal(props["mark"]))
+        )
+        if not made and not superuser:
+            # To drop what is granted to it, and to end its sessions, takes a member of it.
+            connection.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(role))
 
 
 class Role(Resource, module="cdc", name="PostgresRole"):
@@ -87,6 +141,7 @@ class Role(Resource, module="cdc", name="PostgresRole"):
     Args:
         connection: an administrator's connection to the captured database.
         password: secret.
+        mark: the comment by which the stack knows the role as its own.
         tables: `schema.table` of each table it may read; any other grant is taken back.
     """
 
@@ -99,6 +154,7 @@ class Role(Resource, module="cdc", name="PostgresRole"):
         connection: Mapping[str, pulumi.Input[Any]],
         role: str,
         password: pulumi.Input[str],
+        mark: str,
         tables: Sequence[pulumi.Input[str]],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -109,12 +165,9 @@ class Role(Resource, module="cdc", name="PostgresRole"):
                 "connection": dict(connection),
                 "role": role,
                 "password": pulumi.Output.secret(password),
+                "mark": mark,
                 "tables": list(tables),
                 "able": True,
             },
             opts,
         )
-
-
-def _exists(connection: Connection, role: str) -> bool:
-    return bool(value(connection, "SELECT 1 FROM pg_roles WHERE rolname = %s", role))

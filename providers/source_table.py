@@ -6,22 +6,19 @@ from collections.abc import Mapping
 from typing import Any
 
 import pulumi
-from psycopg import sql
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, UpdateResult
 
-from catalog.introspect import describe
+from catalog.introspect import describe, replica_identities
 from catalog.model import CaptureOptions, CatalogError
 from catalog.objects import check
 from providers.base import Props, Provider, ProviderError, own
-from providers.postgres import Connection, connected, table, value
-
-IDENTITIES = {"d": "DEFAULT", "n": "NOTHING", "f": "FULL"}
-IDENTITY = "SELECT relreplident::text FROM pg_class WHERE oid = to_regclass(%s)"
+from providers.postgres import Connection, alter_table, connected, value
 
 
 class SourceTableProvider(Provider):
     """Describes the table and sets REPLICA IDENTITY FULL: updates and deletes carry the whole old
-    row. The identity it had is given back when the table is no longer captured.
+    row. So do all partitions, which don't inherit it. The identities they had are given back when
+    the table is no longer captured.
     """
 
     replace_on = ("table",)
@@ -29,40 +26,46 @@ class SourceTableProvider(Provider):
     def create(self, props: Props) -> CreateResult:
         with connected(props["connection"]) as connection:
             outs = _described(connection, props)
-            identity = value(connection, IDENTITY, _regclass(props))
-            _set_identity(connection, props["table"], "FULL")
-        return CreateResult(props["table"], {**outs, "previous_identity": identity})
+            previous = replica_identities(connection, props["table"])
+            _set_full(connection, previous)
+        return CreateResult(props["table"], {**outs, "previous": previous})
 
     def diff(self, _id: str, _olds: Props, _news: Props) -> DiffResult:
-        """Looks at the live table: a column added in Postgres is news that no input tells of."""
+        """Looks at the live table: a column or a partition added in Postgres is news that no input
+        tells of.
+        """
         try:
             with connected(_olds["connection"], patience=1.0) as connection:
                 described = _described(connection, _news)["described"]
+                live = {**_olds, "identity": _identity(connection, _news["table"])}
         except ProviderError:
-            described = _olds["described"]  # unreachable now; the update, if any, will say so
-        if described == _olds["described"]:
-            return super().diff(_id, _olds, {**_news, "described": None})
-        return super().diff(_id, _olds, {**_news, "described": described})
+            # Unreachable, or no longer capturable; the update, if any, will say so.
+            described, live = _olds["described"], _olds
+        if described == live["described"]:
+            described = None
+        return super().diff(_id, live, {**_news, "described": described})
 
     def read(self, id_: str, props: Props) -> ReadResult:
         with connected(props["connection"]) as connection:
-            identity = value(connection, IDENTITY, _regclass(props))
+            identity = _identity(connection, props["table"])
         if identity is None:
             return ReadResult("", own(props))
-        return ReadResult(id_, {**own(props), "identity": IDENTITIES.get(identity, "INDEX")})
+        return ReadResult(id_, {**own(props), "identity": identity})
 
     def update(self, _id: str, _olds: Props, _news: Props) -> UpdateResult:
         with connected(_news["connection"]) as connection:
             outs = _described(connection, _news)
-            _set_identity(connection, _news["table"], "FULL")
-        return UpdateResult({**outs, "previous_identity": _olds["previous_identity"]})
+            found = replica_identities(connection, _news["table"])
+            _set_full(connection, found)
+        # Of a partition that is new since, what it has now is what it had before.
+        return UpdateResult({**outs, "previous": {**found, **_olds["previous"]}})
 
     def delete(self, _id: str, _props: Props) -> None:
         with connected(_props["connection"]) as connection:
-            exists = value(connection, IDENTITY, _regclass(_props)) is not None
-            previous = IDENTITIES.get(_props["previous_identity"])
-            if exists and previous:
-                _set_identity(connection, _props["table"], previous)
+            # Not only those of its present family: a partition may have been detached since.
+            for name, identity in _props["previous"].items():
+                if identity != "FULL":
+                    _set_identity(connection, name, identity)
 
 
 class SourceTable(Resource, module="cdc", name="SourceTable"):
@@ -96,7 +99,7 @@ class SourceTable(Resource, module="cdc", name="SourceTable"):
                 "options": options.model_dump_json(),
                 "identity": "FULL",
                 "described": None,
-                "previous_identity": None,
+                "previous": None,
             },
             opts,
         )
@@ -105,18 +108,28 @@ class SourceTable(Resource, module="cdc", name="SourceTable"):
 def _described(connection: Connection, props: Props) -> Props:
     options = CaptureOptions.model_validate_json(props["options"])
     try:
-        described = describe(connection, options.table)
+        described = describe(connection, options.table, options.key, options.as_text)
         check(described, options)
     except CatalogError as error:
         raise ProviderError(str(error)) from error
     return {**own(props), "described": described.model_dump_json()}
 
 
+def _identity(connection: Connection, name: str) -> str | None:
+    """FULL if the table and all its partitions have it, else what is there; None: no such table."""
+    found = replica_identities(connection, name)
+    if not found:
+        return None
+    return ", ".join(f"{each}: {what}" for each, what in found.items() if what != "FULL") or "FULL"
+
+
+def _set_full(connection: Connection, found: Mapping[str, str]) -> None:
+    for name, identity in found.items():
+        if identity != "FULL":
+            _set_identity(connection, name, "FULL")
+
+
 def _set_identity(connection: Connection, name: str, identity: str) -> None:
-    connection.execute(
-        sql.SQL("ALTER TABLE {} REPLICA IDENTITY {}").format(table(name), sql.SQL(identity))
-    )
-
-
-def _regclass(props: Props) -> str:
-    return ".".join('"' + part.replace('"', '""') + '"' for part in props["table"].split(".", 1))
+    # A partition may have been dropped meanwhile.
+    if value(connection, "SELECT to_regclass(%s)", name):
+        alter_table(connection, name, f"REPLICA IDENTITY {identity}")

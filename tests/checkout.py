@@ -24,6 +24,8 @@ NOT_CLONED = (".git", ".venv", ".cdc", ".pulumi-state", "*_cache", "__pycache__"
 class Checkout:
     """Runs `./cdc` and `pulumi` in the copy, each as a process of its own."""
 
+    stack = "local"
+
     def __init__(self, folder: Path, home: Path) -> None:
         self.folder = folder
         self.home = home
@@ -59,12 +61,12 @@ class Checkout:
         )
 
     def outputs(self) -> dict[str, Any]:
-        shown = self.pulumi("stack", "output", "--json", "--show-secrets", "-s", "local")
+        shown = self.pulumi("stack", "output", "--json", "--show-secrets", "-s", self.stack)
         assert shown.returncode == 0, shown.stderr
         return dict(json.loads(shown.stdout))
 
     def deployed(self) -> Deployed:
-        return Deployed.of("local", self.outputs())
+        return Deployed.of(self.stack, self.outputs())
 
     def verified(self) -> list[dict[str, Any]]:
         """What `./cdc verify --json` says of each table, differences or not."""
@@ -72,10 +74,13 @@ class Checkout:
         assert done.returncode in (0, 1), done.stderr
         return list(json.loads(done.stdout))
 
-    def configure(self, **settings: object) -> None:
+    def configure(self, *, secret: bool = False, **settings: object) -> None:
         """Sets values of the stack, by their names without `cdc:`."""
+        option = ["--secret"] if secret else []
         for name, value in settings.items():
-            done = self.pulumi("config", "set", f"cdc:{name}", str(value), "-s", "local")
+            done = self.pulumi(
+                "config", "set", *option, f"cdc:{name}", str(value), "-s", self.stack
+            )
             assert done.returncode == 0, done.stderr
 
     def _run(self, command: list[str], timeout: float) -> subprocess.CompletedProcess[str]:

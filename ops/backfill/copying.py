@@ -12,6 +12,7 @@ from psycopg import pq
 from ops.backfill.errors import BackfillError
 from ops.backfill.target import Target
 
+IDLE, INTRANS = pq.TransactionStatus.IDLE, pq.TransactionStatus.INTRANS
 CHUNK = 1 << 18  # bytes handed to the socket at once
 # Blocks of this many rows are written as parts: large enough to be cheap, small enough to fit the
 # memory of a query. A range holds each key once, so ClickHouse need not look for repeats in it.
@@ -89,7 +90,7 @@ class _Rows:
 
     def end(self) -> None:
         """Ends a COPY that was not read to its end, which only closing the connection does."""
-        if self._pgconn.transaction_status != pq.TransactionStatus.IDLE:
+        if self._pgconn.transaction_status not in (IDLE, INTRANS):
             self._pgconn.finish()
 
     def _said(self, result: pq.abc.PGresult) -> str:

@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -34,6 +34,7 @@ from ops.progress import Progress, silent
 
 ATTEMPTS = 5  # loads begun again because the source's rows moved
 STREAM_SECONDS = 3600.0  # for the stream to pass the last snapshot
+LOOK_SECONDS = 20.0  # after which it is looked whether it runs at all
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class Backfill:
     Args:
         connect: opens a connection to the source that may read the table.
         caught_up: waits for the stream, see ops.position.
+        standstill: says why the stream can't go on, '' while it can.
         workers: ranges that are copied at the same time.
         copying: held while ranges are copied, so that several tables' loads don't add up.
         progress: told the rows copied and, roughly, the rows to copy.
@@ -64,6 +66,7 @@ class Backfill:
         target: Target,
         caught_up: CaughtUp,
         *,
+        standstill: Callable[[], str],
         workers: int = 2,
         copying: AbstractContextManager[Any] | None = None,
         progress: Progress = silent,
@@ -73,6 +76,7 @@ class Backfill:
         self._connect = connect
         self._target = target
         self._caught_up = caught_up
+        self._standstill = standstill
         self._workers = workers
         self._copying = nullcontext() if copying is None else copying
         self._progress = progress
@@ -87,17 +91,14 @@ class Backfill:
         began = time.monotonic()
         for _ in range(ATTEMPTS):
             with source.session(self._connect) as connection:
-                load, estimate = self._begun(connection)
                 try:
-                    with self._copying:
-                        copied = self._copy(load, estimate)
+                    load, copied = self._copied(connection)
                     self._wait_for_stream(connection)
                     self._stayed(connection, load)
                 except SourceMovedError:
                     continue
-                rows = load.rows + copied
-                self._target.finish(load, rows)
-                return Done(rows, copied, time.monotonic() - began)
+                self._target.finish(load, load.rows + copied)
+                return Done(load.rows + copied, copied, time.monotonic() - began)
         raise BackfillError(
             f"{self._name}: its rows were moved {ATTEMPTS} times while they were copied (VACUUM "
             "FULL, CLUSTER, TRUNCATE, a restart of the server): try again when that is over"
@@ -110,6 +111,18 @@ class Backfill:
             self._wait_for_stream(connection)
         self._target.finish(Load(lsn, at_ms, "", ()), 0)
 
+    def _copied(self, connection: psycopg.Connection[Any]) -> tuple[Load, int]:
+        """A load all of whose ranges are copied, and how many rows of it were copied now."""
+        with self._copying, ExitStack() as held:
+            sessions = [
+                held.enter_context(source.session(self._connect)) for _ in range(self._workers)
+            ]
+            if self._table.source.key:
+                load, estimate = self._begun(connection)
+            else:
+                load, estimate = self._cut(connection, sessions)
+            return load, self._copy(load, estimate, sessions)
+
     def _begun(self, connection: psycopg.Connection[Any]) -> tuple[Load, int]:
         """The load to go on with, and roughly how many rows it has."""
         table = self._table.source
@@ -118,61 +131,94 @@ class Backfill:
             return found, source.pages(connection, table)[1]
         highest = self._target.highest()
         beginning = source.begin(connection)
-        if beginning.lsn <= highest:
-            raise BackfillError(
-                f"{self._name}: the source's log is at {beginning.lsn}, and ClickHouse has a row "
-                f"of {highest} already: is this another server, or was it restored? Give the "
-                "table another `target`, or drop its tables in ClickHouse"
-            )
+        self._must_be_above(highest, beginning.lsn)
         source.wait_for_older(connection, beginning, table)
+        return self._new(connection, beginning.lsn, beginning.at_ms)
+
+    def _cut(
+        self, connection: psycopg.Connection[Any], sessions: Sequence[psycopg.Connection[Any]]
+    ) -> tuple[Load, int]:
+        """A load of a table without a key, whose sessions all read one snapshot.
+
+        A row in it that is also in the stream would be there twice: nothing tells that it is the
+        same. So the load's position has to part the two exactly, and nothing can be gone on with.
+        """
+        table = self._table.source
+        highest = self._target.highest()
+        cut = source.cut(connection, table)
+        for session in sessions:
+            source.share(session, table, cut.snapshot)
+        connection.execute("COMMIT")
+        self._must_be_above(highest, cut.lsn)
+        return self._new(connection, cut.lsn, cut.at_ms)
+
+    def _new(self, connection: psycopg.Connection[Any], lsn: int, at_ms: int) -> tuple[Load, int]:
+        table = self._table.source
         incarnation = source.incarnation(connection, table)
-        ranges, estimate = source.pages(connection, table)
-        load = Load(beginning.lsn, beginning.at_ms, incarnation, tuple(map(Range, ranges)))
+        pages, estimate = source.pages(connection, table)
+        load = Load(lsn, at_ms, incarnation, tuple(map(Range, pages)))
         self._target.begin(load)
         return load, estimate
 
-    def _copy(self, load: Load, estimate: int) -> int:
+    def _must_be_above(self, highest: int, lsn: int) -> None:
+        if lsn <= highest:
+            raise BackfillError(
+                f"{self._name}: the source's log is at {lsn}, and ClickHouse has a row of {highest}"
+                " already: is this another server, or was it restored? Give the table another "
+                "`target`, or drop its tables in ClickHouse"
+            )
+
+    def _copy(self, load: Load, estimate: int, sessions: Sequence[psycopg.Connection[Any]]) -> int:
         """Copies the ranges that are left; answers with how many rows they had."""
-        todo: SimpleQueue[Pages] = SimpleQueue()
-        for each in load.ranges:
+        todo: SimpleQueue[tuple[int, Pages]] = SimpleQueue()
+        for place, each in enumerate(load.ranges):
             if not each.done:
-                todo.put(each.pages)
+                todo.put((place, each.pages))
         count = _Count(load.rows, estimate, lambda *now: self._progress(self._name, *now))
-        workers = min(self._workers, todo.qsize())
-        if not workers:
-            return 0
-        with ThreadPoolExecutor(workers) as pool:
-            working = [pool.submit(self._work, load, todo, count) for _ in range(workers)]
+        with ThreadPoolExecutor(len(sessions)) as pool:
+            working = [pool.submit(self._work, load, todo, count, each) for each in sessions]
         return sum(each.result() for each in working)
 
-    def _work(self, load: Load, todo: SimpleQueue[Pages], count: _Count) -> int:
-        insert, copied = self._loading.insert(load.lsn, load.at_ms), 0
-        with source.session(self._connect) as connection:
-            try:
-                while not todo.empty():
-                    pages = todo.get_nowait()
-                    self._stayed(connection, load)
-                    copy = self._loading.copy(pages)
-                    rows = copy_range(connection, self._target, copy, insert, count.add)
-                    self._target.done(load, pages, rows)
-                    copied += rows
-            except Empty:  # another worker took the last one
-                return copied
-            except BaseException:
-                while not todo.empty():  # the others need not go on
+    def _work(
+        self,
+        load: Load,
+        todo: SimpleQueue[tuple[int, Pages]],
+        count: _Count,
+        session: psycopg.Connection[Any],
+    ) -> int:
+        copied = 0
+        try:
+            while True:
+                place, pages = todo.get_nowait()
+                self._stayed(session, load)
+                insert = self._loading.insert(load.lsn, load.at_ms, place)
+                copy = self._loading.copy(pages)
+                rows = copy_range(session, self._target, copy, insert, count.add)
+                self._target.done(load, pages, rows)
+                copied += rows
+        except Empty:
+            return copied
+        except BaseException:
+            with suppress(Empty):  # the others need not go on
+                while True:
                     todo.get_nowait()
-                raise
-        return copied
+            raise
 
     def _wait_for_stream(self, connection: psycopg.Connection[Any]) -> None:
-        self._progress(f"{self._name}: waiting for the stream", 0, None)
+        position = source.position(connection)
         deadline = time.monotonic() + STREAM_SECONDS
-        behind = self._caught_up(source.position(connection), deadline)
-        if reason := behind.get(self._name):
-            raise BackfillError(
-                f"{self._name}: its rows are copied, but the stream did not come up to them within "
-                f"{STREAM_SECONDS:.0f} s ({reason}): see `./cdc status`, then run this again"
-            )
+        while True:
+            self._progress(f"{self._name}: waiting for the stream", 0, None)
+            behind = self._caught_up(position, min(deadline, time.monotonic() + LOOK_SECONDS))
+            reason = behind.get(self._name)
+            if reason is None:
+                return
+            stopped = self._standstill()
+            if stopped or time.monotonic() > deadline:
+                raise BackfillError(
+                    f"{self._name}: its rows are copied, but the stream does not come up to them "
+                    f"({stopped or reason}): see `./cdc status`, then run this again"
+                )
 
     def _stayed(self, connection: psycopg.Connection[Any], load: Load) -> None:
         if source.incarnation(connection, self._table.source) != load.incarnation:

@@ -9,14 +9,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import psycopg
+from psycopg import sql
 
 from catalog.loading import Pages
 from catalog.model import SourceTable
-from catalog.names import pg_ident
+from catalog.names import pg_qualified
 from catalog.types import COPY_SETTINGS
 from ops.backfill.errors import BackfillError
 
 PATIENCE = 300.0  # seconds for transactions that are older than the load
+CUT_LOCK, CUT_TRIES, CUT_PAUSE = "3s", 20, 2.0  # a moment without writers: each try, tries, seconds
 RANGE_PAGES = 8192  # 64 MiB of a table's file: one COPY and one INSERT
 
 Connect = Callable[[], AbstractContextManager[psycopg.Connection[Any]]]
@@ -30,6 +32,10 @@ SELECT concat_ws(' ', pg_postmaster_start_time()::text,
     (SELECT string_agg(concat(relid::oid, ':', pg_relation_filenode(relid)), ','
         ORDER BY relid::oid) FROM leaves))
 """
+_NOW = (
+    "(pg_current_wal_insert_lsn() - '0/0')::bigint, "
+    "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
+)
 _LEAVES = """
 WITH leaves AS (
     SELECT c.oid::regclass AS relid FROM pg_class c
@@ -60,7 +66,7 @@ WHERE age(transaction) > age(%(horizon)s::text::xid8::xid)
 class Beginning:
     """Where a load began: log position, and the source's clock in milliseconds since 1970.
 
-    horizon: the first transaction id that was not given away yet.
+    horizon: a transaction id that was given away just then.
     """
 
     lsn: int
@@ -80,14 +86,12 @@ def session(connect: Connect) -> Iterator[psycopg.Connection[Any]]:
 
 def begin(connection: psycopg.Connection[Any]) -> Beginning:
     """The position from which on the stream has every change of the table."""
-    lsn, at_ms = _row(
-        connection,
-        "SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint, "
-        "(extract(epoch FROM clock_timestamp()) * 1000)::bigint",
-    )
-    # Only now: whoever wrote below the position has an id below the horizon.
-    [horizon] = _row(connection, "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint")
-    return Beginning(lsn, at_ms, horizon)
+    lsn, at_ms = _row(connection, f"SELECT {_NOW}")
+    # Only now: whoever wrote below the position has a lower id than this one. (A snapshot's xmax
+    # won't do: ids that were given away after the last transaction to end lie above it.)
+    [horizon] = _row(connection, "SELECT pg_current_xact_id()::text::bigint")
+    # The next change begins exactly at this position: one below, so that it wins over copied rows.
+    return Beginning(lsn - 1, at_ms, horizon)
 
 
 def wait_for_older(
@@ -102,7 +106,7 @@ def wait_for_older(
     pause = 0.01
     while True:
         [oldest] = _row(connection, "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
-        if oldest >= beginning.horizon:
+        if oldest > beginning.horizon:
             return
         if time.monotonic() > deadline:
             holders = connection.execute(_HOLDERS, {"horizon": str(beginning.horizon)}).fetchall()
@@ -114,6 +118,48 @@ def wait_for_older(
             )
         time.sleep(pause)
         pause = min(1.0, pause * 2)
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A position that parts what a snapshot shows from what it doesn't, exactly.
+
+    lsn, at_ms: as in Beginning. snapshot: as other sessions can take it up.
+    """
+
+    lsn: int
+    at_ms: int
+    snapshot: str
+
+
+def cut(connection: psycopg.Connection[Any], table: SourceTable) -> Cut:
+    """Finds a moment in which nobody writes to the table; nobody does until `connection` commits.
+
+    Writers wait for it at most as long as CUT_LOCK, several times. Raises BackfillError if there is
+    no such moment in CUT_TRIES tries.
+    """
+    for _ in range(CUT_TRIES):
+        connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        connection.execute(f"SET LOCAL lock_timeout = '{CUT_LOCK}'".encode())
+        try:
+            # Before the first query, which takes the snapshot.
+            connection.execute(f"LOCK TABLE {table.rows} IN SHARE MODE".encode())
+        except psycopg.errors.LockNotAvailable:
+            connection.execute("ROLLBACK")
+            time.sleep(CUT_PAUSE)
+            continue
+        return Cut(*_row(connection, f"SELECT {_NOW}, pg_export_snapshot()"))
+    raise BackfillError(
+        f"{table.qualified}: has no key, so its load needs a moment without open transactions that "
+        f"wrote to it; there was none in {CUT_TRIES} tries: try again later"
+    )
+
+
+def share(connection: psycopg.Connection[Any], table: SourceTable, snapshot: str) -> None:
+    """Takes up a snapshot, and keeps ALTER, TRUNCATE and VACUUM FULL out until the session ends."""
+    connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+    connection.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(snapshot)))
+    connection.execute(f"LOCK TABLE {table.rows} IN ACCESS SHARE MODE".encode())
 
 
 def incarnation(connection: psycopg.Connection[Any], table: SourceTable) -> str:
@@ -152,4 +198,4 @@ def _row(
 
 
 def _quoted(table: SourceTable) -> str:
-    return f"{pg_ident(table.schema_)}.{pg_ident(table.name)}"
+    return pg_qualified(table.qualified)

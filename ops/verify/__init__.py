@@ -19,6 +19,7 @@ ClickHouse, and pauses between chunks by `max_load`.
 
 from __future__ import annotations
 
+from ops.verify.moment import VerificationError
 from ops.verify.run import verify
 
-__all__ = ["verify"]
+__all__ = ["VerificationError", "verify"]

@@ -15,8 +15,8 @@ from typing import Any
 import psycopg
 
 from catalog.model import Column
-from catalog.names import ch_ident, ch_string, pg_ident
-from catalog.types import TypeMapping
+from catalog.names import ch_string, pg_ident
+from catalog.types import Sql, TypeMapping
 from ops.verify.sql import Chunk, Compared
 
 CHUNK_ROWS = 250_000
@@ -33,6 +33,7 @@ LITERALS_A_QUERY = 100
 Query = Callable[[str], Sequence[Sequence[Any]]]
 
 _ORDERED_ALIKE = re.compile(r"Int\d+|Decimal\b|Date32|DateTime64\b")
+_NUMBERS_AND_TIMES = re.compile(r"(smallint|integer|bigint|numeric|date|timestamp)\b")
 _TEXT = re.compile(r"text|character varying(\(\d+\))?")
 
 
@@ -67,18 +68,16 @@ def plan(
     wanted = max(-(-table.rows // CHUNK_ROWS), -(-table.bytes // CHUNK_BYTES))
     wanted = min(wanted, MOST_CHUNKS)
     column, mapping = compared.columns[compared.key_places[0]]
-    axis = _axis(column, mapping)
+    axis = _axis(compared, column, mapping)
     if wanted < 2 or axis is None:
         return [Chunk()]
     bounds = _held(query, _bounds(conn, compared, axis, wanted, table.heap_pages))
     chunks = []
     for low, high in itertools.pairwise([None, *bounds, None]):
         source = [f"{axis.source} >= {low[0]}"] if low else []
-        target = [f"{axis.target} >= {low[1]}"] if low else []
-        if high:
-            source.append(f"{axis.source} < {high[0]}")
-            target.append(f"{axis.target} < {high[1]}")
-        chunks.append(Chunk(" AND ".join(source), " AND ".join(target)))
+        source += [f"{axis.source} < {high[0]}"] if high else []
+        target = axis.between(low and low[1], high and high[1])
+        chunks.append(Chunk(" AND ".join(source), column.name, target))
     return chunks
 
 
@@ -92,28 +91,42 @@ class _Axis:
     column: Column
     mapping: TypeMapping
     source: str
-    target: str
+    target: Sql
     scattered: bool
+
+    def between(self, low: str | None, high: str | None) -> Sql:
+        """ClickHouse's condition for a value from `low` to below `high`."""
+
+        def condition(name: str) -> str:
+            value = self.target(name)
+            parts = [f"{value} >= {low}"] if low else []
+            return "(" + " AND ".join([*parts, *([f"{value} < {high}"] if high else [])]) + ")"
+
+        return condition
 
     def bound(self, shown: str, carried: str) -> tuple[str, str]:
         """A value as a literal of each side, from its text and from what a load would carry."""
         literal = "'" + shown.replace("'", "''") + "'"
-        if self.mapping.clickhouse == "UUID":
+        if self.column.pg_type == "uuid":
             return f"{literal}::uuid", ch_string(shown)
         given = f"CAST({ch_string(carried)}, '{self.mapping.load.input}')"
         return f"{literal}::{self.column.pg_type}", self.mapping.load.ch(given)
 
 
-def _axis(column: Column, mapping: TypeMapping) -> _Axis | None:
-    source, target = pg_ident(column.name), ch_ident(column.name)
-    if _ORDERED_ALIKE.match(mapping.clickhouse):
-        return _Axis(column, mapping, source, target, scattered=False)
-    if mapping.clickhouse == "UUID":
+def _axis(compared: Compared, column: Column, mapping: TypeMapping) -> _Axis | None:
+    source = pg_ident(column.name)
+    if column.nullable:
+        return None  # without a key: a NULL is in no range
+    if _ORDERED_ALIKE.match(mapping.clickhouse) and _NUMBERS_AND_TIMES.match(column.pg_type):
+        # ClickHouse keeps a table without a key in another order.
+        scattered = not compared.table.source.key
+        return _Axis(column, mapping, source, lambda name: name, scattered)
+    if column.pg_type == "uuid":
         # ClickHouse orders them by their second half.
-        return _Axis(column, mapping, source, f"toString({target})", scattered=True)
+        return _Axis(column, mapping, source, lambda name: f"toString({name})", scattered=True)
     if mapping.clickhouse == "String" and _TEXT.fullmatch(column.pg_type):
         # By bytes, as ClickHouse orders; the index is in the column's collation.
-        return _Axis(column, mapping, f'{source} COLLATE "C"', target, scattered=True)
+        return _Axis(column, mapping, f'{source} COLLATE "C"', lambda name: name, scattered=True)
     return None
 
 
@@ -133,7 +146,7 @@ def _bounds(
                     row_number() OVER (ORDER BY file, page) AS stored
                 FROM (
                     SELECT {axis.source} AS value, tableoid AS file, ctid AS page
-                    FROM {compared.source_name} TABLESAMPLE SYSTEM ({share:.6f})
+                    FROM {compared.table.source.rows} TABLESAMPLE SYSTEM ({share:.6f})
                 ) AS sampled
             ) AS numbered
         ) AS judged

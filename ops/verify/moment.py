@@ -20,7 +20,7 @@ from catalog.types import COPY_SETTINGS
 from ops.position import CaughtUp
 from ops.progress import Progress
 from ops.verify.snapshot import Snapshot
-from ops.verify.sql import AsOf, source_name
+from ops.verify.sql import AsOf
 
 LOCK_SECONDS = 10
 
@@ -82,6 +82,10 @@ class Clock:
             moment = self._moment = self._new()
         return moment
 
+    def loaded_anew(self, table: str, moment: Moment) -> bool:
+        """Whether another load of `table` was finished since."""
+        return self._highest("cdc.loads", [table]).get(table, 0) != moment.loaded.get(table, 0)
+
     def done(self, table: CapturedTable) -> None:
         """From the next moment on `table` is not locked any more."""
         self.tables = [each for each in self.tables if each is not table]
@@ -130,8 +134,8 @@ class Clock:
         try:
             with self.conn.transaction():
                 self.conn.execute(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'".encode())
-                name = source_name(table)
-                self.conn.execute(f"LOCK TABLE {name} IN ACCESS SHARE MODE".encode())
+                rows = table.source.rows
+                self.conn.execute(f"LOCK TABLE {rows} IN ACCESS SHARE MODE".encode())
                 self.conn.execute("SET LOCAL lock_timeout = 0")
         except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
             return ""

@@ -14,8 +14,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from catalog.model import CapturedTable, Column
-from catalog.names import ch_ident, ch_string, pg_ident
-from catalog.types import TypeMapping
+from catalog.names import ch_ident, ch_string, pg_ident, pg_qualified
+from catalog.types import Sql, TypeMapping
 from ops.verify.snapshot import Snapshot
 
 _NO_BAR = re.compile(r"(Bool|Date32|DateTime64|Decimal|Float|Int|Time64|UInt|UUID)\b|(UI|I)nt\d")
@@ -32,26 +32,34 @@ class Compared:
 
     @property
     def key_places(self) -> list[int]:
-        """Where the key's columns stand in `columns`, in the key's order."""
+        """Where the key's columns stand in `columns`, in the key's order.
+
+        Without a key it is the whole row: equal rows are one key that is there several times.
+        """
         names = [column.name for column, _ in self.columns]
-        return [names.index(name) for name in self.table.source.key]
+        return [names.index(name) for name in self.table.source.key or names]
 
     @property
     def source_name(self) -> str:
         """The table in Postgres, quoted."""
-        return source_name(self.table)
+        return pg_qualified(self.table.source.qualified)
 
     def target_name(self, suffix: str) -> str:
         """An object of the table in ClickHouse, quoted."""
-        return target_name(self.table, suffix)
+        return f"{ch_ident(self.table.database)}.{ch_ident(self.table.table + suffix)}"
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """A part of a table: a condition on a row, once for each database."""
+    """A part of a table: a condition on a row, once for each database.
+
+    target: from the quoted name of `column`, for that is stored under another name than it is shown
+    under.
+    """
 
     source: str = "true"
-    target: str = "true"
+    column: str = ""
+    target: Sql = lambda _column: "true"
 
 
 @dataclass(frozen=True)
@@ -65,16 +73,6 @@ class AsOf:
     snapshot: Snapshot
     loaded: int
     floor: int
-
-
-def source_name(table: CapturedTable) -> str:
-    """The table in Postgres, quoted."""
-    return f"{pg_ident(table.source.schema_)}.{pg_ident(table.source.name)}"
-
-
-def target_name(table: CapturedTable, suffix: str) -> str:
-    """An object of the table in ClickHouse, quoted."""
-    return f"{ch_ident(table.database)}.{ch_ident(table.table + suffix)}"
 
 
 def _text(place: int) -> str:
@@ -136,7 +134,7 @@ def source_rows(compared: Compared, chunk: Chunk, *, shown: bool = False) -> str
         f"{', texts, shown' if shown else ''}"
         f" FROM (SELECT {_source_joined(compared, compared.key_places)} AS key_text,"
         f" {_source_hashed(_source_joined(compared, places))} AS row_hash{arrays}"
-        f" FROM (SELECT {', '.join(inner)} FROM {compared.source_name} WHERE {chunk.source}"
+        f" FROM (SELECT {', '.join(inner)} FROM {compared.table.source.rows} WHERE {chunk.source}"
         " OFFSET 0) AS taken OFFSET 0) AS hashes"
     )
 
@@ -187,22 +185,44 @@ def _as_of(compared: Compared, as_of: AsOf, chunk: Chunk) -> str:
     of the changes the snapshot saw. X_final tells which, for it holds the last change of every
     key, deletes included, and a later change of a key is never seen without the earlier ones.
     """
-    key = ", ".join(ch_ident(name) for name in compared.table.source.key)
-    columns = ", ".join(ch_ident(column.name) for column, _ in compared.columns)
-    history = compared.target_name("_history")
+    source = compared.table.source
+    stored = {column.name: ch_ident(source.stored[column.name]) for column, _ in compared.columns}
+    view, final = compared.target_name(""), compared.target_name("_final")
     unseen = as_of.snapshot.unseen_sql(as_of.loaded)
-    here = f"({chunk.target})"
-    touched = f"SELECT {key} FROM {compared.target_name('_final')} WHERE {here} AND {unseen}"
+    here = chunk.target(ch_ident(chunk.column)) if chunk.column else "true"
+    there = chunk.target(stored[chunk.column]) if chunk.column else "true"
+    kept = ", ".join(stored.values())
+    # Qualified, for a column may be stored under the name of another one.
+    renamed = ", ".join(f"cdc_kept.{kept} AS {ch_ident(name)}" for name, kept in stored.items())
+    if not source.key:
+        # What came later is taken back: put in where it was taken out, and the other way round.
+        shown = ", ".join(f"cdc_shown.{ch_ident(name)} AS {kept}" for name, kept in stored.items())
+        return (
+            f"SELECT {renamed} FROM (SELECT {kept} FROM"
+            f" (SELECT {kept}, sum(_sign) AS _count FROM"
+            f" (SELECT {shown}, toInt8(1) AS _sign FROM"
+            f" (SELECT * FROM {view} WHERE {here}) AS cdc_shown"
+            f" UNION ALL SELECT {kept}, negate(_sign) AS _sign FROM"
+            f" (SELECT {kept}, _sign FROM {final} FINAL WHERE {there}"
+            f" AND operation != 'r' AND {unseen} AND _version >= {as_of.floor}))"
+            f" GROUP BY {kept} HAVING _count > 0"
+            " SETTINGS allow_suspicious_types_in_group_by = 1)"
+            " ARRAY JOIN range(toUInt64(_count)) AS _copy) AS cdc_kept"
+        )
+    history = compared.target_name("_history")
+    key = ", ".join(map(ch_ident, source.key))
+    kept_key = ", ".join(stored[name] for name in source.key)
+    columns = ", ".join(map(ch_ident, stored))
+    touched = f"SELECT {kept_key} FROM {final} WHERE {there} AND {unseen}"
     newest = (
-        f"SELECT {key}, max(_version) FROM {history} WHERE {here} AND NOT {unseen}"
-        f" AND _version >= {as_of.floor} AND ({key}) IN ({touched}) GROUP BY {key}"
+        f"SELECT {kept_key}, max(_version) FROM {history} WHERE {there} AND NOT {unseen}"
+        f" AND _version >= {as_of.floor} AND ({kept_key}) IN ({touched}) GROUP BY {kept_key}"
     )
     # FINAL, because a replayed letter is the same version once more, with more of its columns.
     return (
-        f"SELECT {columns} FROM {compared.target_name('')}"
-        f" WHERE {here} AND ({key}) NOT IN ({touched})"
-        f" UNION ALL SELECT {columns} FROM {history} FINAL"
-        f" WHERE {here} AND ({key}, _version) IN ({newest}) AND _deleted = 0"
+        f"SELECT {columns} FROM {view} WHERE {here} AND ({key}) NOT IN ({touched})"
+        f" UNION ALL SELECT {renamed} FROM (SELECT {kept} FROM {history} FINAL"
+        f" WHERE {there} AND ({kept_key}, _version) IN ({newest}) AND _deleted = 0) AS cdc_kept"
     )
 
 

@@ -15,7 +15,7 @@ from psycopg import sql as pgsql
 from catalog.introspect import describe
 from catalog.model import CapturedTable, CatalogError, Column
 from catalog.names import ch_string
-from catalog.types import TypeMapping, mapping
+from catalog.types import TypeMapping, mapping_of
 from ops.progress import Progress
 from ops.verify import sql
 from ops.verify.chunks import Size, plan, size
@@ -86,7 +86,7 @@ class Comparison:
         name = table.source.qualified
         if reason := moment.locked.get(name):
             raise _Changed(reason)
-        live = describe(self.conn, name).columns
+        live = self._live(table)
         stored = self._target_columns(table)
         if not stored:
             raise _Changed(f"ClickHouse has no {table.target}: deploy the stack again")
@@ -101,6 +101,10 @@ class Comparison:
                 f"{name} is not loaded yet: see `./cdc status`, or run `./cdc up` to finish it"
             )
         return compared
+
+    def _live(self, table: CapturedTable) -> Sequence[Column]:
+        as_text = [column.name for column in table.source.columns if column.as_text]
+        return describe(self.conn, table.source.qualified, as_text=as_text).columns
 
     def _target_columns(self, table: CapturedTable) -> dict[str, str]:
         rows = self.query(
@@ -160,11 +164,22 @@ class Comparison:
         name = table.source.qualified
         if reason := moment.locked.get(name):
             raise _Changed(reason)
-        live = describe(self.conn, name).columns
+        live = self._live(table)
         now, differ = _columns(table, live, self._target_columns(table))
         before = [column for column, _ in compared.columns]
         if [column for column, _ in now.columns] != before or differ != differences:
             raise _Changed(f"{name} was altered while it was compared: verify it again")
+
+    def _still_one_load(self, compared: Compared, moment: Moment) -> None:
+        """Raises _Changed if rows without a key were swapped for those of another load.
+
+        Of rows with a key each tells by its version which load it is of; these are only counted.
+        """
+        source = compared.table.source
+        if not source.key and self.clock.loaded_anew(source.qualified, moment):
+            raise _Changed(
+                f"{source.qualified} was loaded anew while it was compared: verify it again"
+            )
 
     def _chunk(
         self,
@@ -176,6 +191,7 @@ class Comparison:
     ) -> None:
         reader = Reader(self.conn, self.query, compared, moment.as_of(report.table), chunk)
         source, target = _both(self.conn, reader.source_total, reader.target_total)
+        self._still_one_load(compared, moment)
         total.add(source)
         if source == target:
             total.told(source[0])
@@ -185,6 +201,7 @@ class Comparison:
         found = Found(room)
         before = total.done
         reader.differences(max(source[0], target[0]), found, total.told)
+        self._still_one_load(compared, moment)
         total.told(before + source[0] - total.done)
         total.hash_delta += found.hash_delta
         report.missing_rows += found.counts["missing"]
@@ -310,10 +327,10 @@ def _columns(
     shared: list[tuple[Column, TypeMapping]] = []
     differences = []
     for column in live:
-        made, kind = mapping(column.pg_type), stored.get(column.name)
+        made, kind = mapping_of(column), stored.get(column.name)
         if made is not None and kind is not None:
             shared.append((column, made))
-        if made is None or kind is None or bare(kind) != made.clickhouse:
+        if made is None or kind is None or kind not in (made.stored(True), made.stored(False)):
             differences.append(
                 SchemaDifference(
                     column=column.name,
@@ -323,8 +340,3 @@ def _columns(
                 )
             )
     return Compared(table, tuple(shared)), differences
-
-
-def bare(kind: str) -> str:
-    """A ClickHouse type without Nullable: NULLs are compared as values, not as types."""
-    return kind[len("Nullable(") : -1] if kind.startswith("Nullable(") else kind

@@ -6,7 +6,7 @@ SELECT
     _lsn,
     _txid,
     _applied,
-    _suspect,
+    _suspect,$sign
     _replayed,
     _topic,
     _partition,

@@ -11,7 +11,7 @@ SELECT
         operation NOT IN ('c', 'u', 'd', 'r', 't'), concat('unknown op: ', substringUTF8(operation, 1, 40)),
         isNull(_position), 'no source.lsn',
         NOT $dated, 'no source.ts_ms or ts_ms, or not of the last eight years',
-        empty(_keys), concat('no ', if(operation = 'd', 'before', 'after')),
+        empty(_keys), concat('no ', $field),
         NOT hasAll(_keys, $required), concat('missing field: ', arrayStringConcat(
             arrayFilter(name -> NOT has(_keys, name), $required), ', ')),
         NOT _applied, concat('unreadable: ', if(empty(_unreadable),
@@ -23,7 +23,9 @@ SELECT
     _partition AS partition,
     _offset AS offset,
     _message AS message,
-    NOT _suspect AS _deleted
+    NOT _suspect AS _deleted,
+    -- Of the two rows of one replayed message the one that is not in order decides.
+    toUnixTimestamp64Micro(now64(6)) + _suspect AS _version
 FROM
 (
     SELECT

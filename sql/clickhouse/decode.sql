@@ -13,7 +13,7 @@ $groups
     $unreadable AS _unreadable,
     -- Of a message whose fields are all known there is nothing more to keep.
     _expected OR hasAll($known, _keys) AS _familiar,
-    _replayed,
+    _replayed,$sign
     _topic,
     _partition,
     _offset,

@@ -9,6 +9,6 @@ $columns
     _version,
     _deleted,
     _partition,
-    _offset
+    _offset$sign
 FROM $parsed
 WHERE _applied

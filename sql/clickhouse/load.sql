@@ -17,9 +17,9 @@ $names    'r' AS operation,
             $reasons]), ', '))),
         ',"row":', toJSONString(map($row)), '}')) AS _message,
     $topic AS _topic,
-    toUInt64(0) AS _partition,
-    _lsn AS _offset,
-    toUInt8(0) AS _replayed
+    toUInt64($place) AS _partition,
+    $number AS _offset,
+    toUInt8(0) AS _replayed$sign
 FROM
 (
     SELECT

@@ -15,7 +15,7 @@ $columns
     -- A field the table doesn't know yet: the row is applied as far as it is known and also
     -- kept, to be completed by a replay.
     if(operation = 't', NOT _whole, NOT (_applied AND _familiar)) AS _suspect,
-    _replayed,
+    _replayed,$sign
     _topic,
     _partition,
     _offset,

@@ -7,7 +7,7 @@
 -- value is judged by its own column's rule, never by what a JSON library makes of it.
 WITH
     JSONExtract(_message, 'Tuple(op String, ts_ms Nullable(Int64), source Tuple(ts_ms Nullable(Int64), lsn Nullable(UInt64), txId Nullable(UInt64)))') AS _head,
-    JSONExtract(_message, if(tupleElement(_head, 'op') = 'd', 'before', 'after'), 'Map(String, Nullable(String))') AS _image
+    JSONExtract(_message, $field, 'Map(String, Nullable(String))') AS _image
 SELECT
 $inputs
     tupleElement(_head, 'op') AS operation,

@@ -6,7 +6,7 @@ import os
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,8 +27,14 @@ def free_port() -> int:
 
 
 @contextmanager
-def postgres(database: str) -> Iterator[str]:
-    """Run a Postgres with one database of that name; yields its DSN."""
+def postgres(
+    database: str, settings: Mapping[str, str] | None = None, files: Mapping[str, str] | None = None
+) -> Iterator[str]:
+    """Run a Postgres with one database of that name; yields its superuser's DSN.
+
+    settings: of postgresql.conf, over those of this function. files: name to text, in its data
+    folder.
+    """
     binaries = parts.locate().postgres / "bin"
     # Postgres refuses to run as root, and "nobody" can't enter pytest's own temporary folders.
     with tempfile.TemporaryDirectory(prefix="cdc-test-") as name:
@@ -50,7 +56,19 @@ def postgres(database: str) -> Iterator[str]:
             [*run, "-E", "UTF8", "--locale=C", "-N"], check=True, cwd="/", capture_output=True
         )
         control: list[str | Path] = [*prefix, binaries / "pg_ctl", "-D", data, "-w"]
-        options = f"-p {port} -k {folder} -c fsync=off -c wal_level=logical -c shared_buffers=64MB"
+        for file, text in (files or {}).items():
+            path = data / file
+            path.write_text(text)
+            path.chmod(0o600)
+            if places.is_root():
+                os.chown(path, 65534, 65534)
+        given = {
+            "fsync": "off",
+            "wal_level": "logical",
+            "shared_buffers": "64MB",
+            **(settings or {}),
+        }
+        options = f"-p {port} -k {folder} " + " ".join(f"-c {k}={v}" for k, v in given.items())
         subprocess.run(
             [*control, "-l", folder / "log", "-o", options, "start"],
             check=True,
@@ -69,6 +87,18 @@ def postgres(database: str) -> Iterator[str]:
                 cwd="/",
                 stdout=subprocess.DEVNULL,
             )
+
+
+def restart(data: Path) -> None:
+    """Restart the Postgres of that data folder with the options it was started with."""
+    run: list[str | Path] = [*(NOBODY if places.is_root() else [])]
+    run.append(parts.locate().postgres / "bin" / "pg_ctl")
+    subprocess.run(
+        [*run, "-D", data, "-w", "-l", data.parent / "log", "restart"],
+        check=True,
+        cwd="/",
+        stdout=subprocess.DEVNULL,
+    )
 
 
 @contextmanager

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from ops.bench.model import Bench
+from ops.bench.run import MEASUREMENTS
 from ops.stack import Deployed
 from platforms.supervisor import Supervisor
-from tests.checkout import Checkout, checkout, equal
+from providers.base import until
+from tests.checkout import Checkout, checkout, equal, kill_group
+from tests.left_behind import everything
 
 SAMPLE = {"inventory.customers": 1_000, "inventory.products": 200, "inventory.orders": 20_000}
 
@@ -30,6 +35,8 @@ def test_wrong_use_says_what_to_do_and_exits_2(project: Checkout) -> None:
         (("up", "--stack", "nowhere"), "no Pulumi.nowhere.yaml"),
         (("load", "--mix", "upsert"), "insert, update, delete"),
         (("load", "--rate", "0"), "--rate"),
+        (("bench", "--only", "speed"), "latency, throughput"),
+        (("bench", "--tables", "0"), "--tables"),
         (("fly",), "fly"),
         (("test", "everything"), "there are static"),
     ):
@@ -129,6 +136,39 @@ def test_reports_answer_as_the_read_only_analyst(project: Checkout) -> None:
     reports = {each["name"]: each for each in json.loads(done.stdout)}
     assert reports["daily_health"]["rows"]
     assert reports["kpi_order_status"]["rows"]
+
+
+def test_bench_measures_and_leaves_nothing_behind(
+    project: Checkout, deployed: Deployed, tmp_path: Path
+) -> None:
+    before = everything(deployed)
+    # One that is killed in the middle leaves what it made; nobody else may measure meanwhile.
+    killed = project.start(*project.command("bench", "--scale", "0.002", "--only", "latency"))
+    try:
+        until(lambda: everything(deployed)["connectors"] > before["connectors"], 60, "a lane")
+        second = project.cdc("bench", "--only", "idle")
+        assert second.returncode == 1
+        assert "another `./cdc bench`" in second.stderr
+    finally:
+        kill_group(killed)
+    file = tmp_path / "bench.json"
+    options = ("--scale", "0.002", "--tables", "1,2", "--json", str(file))
+    done = project.cdc("bench", *options, timeout=580)
+    assert done.returncode == 0, done.stdout + done.stderr
+    sections = {each.name: each for each in Bench.model_validate_json(file.read_text()).sections}
+    assert sections.keys() >= MEASUREMENTS.keys()
+    for section in sections.values():
+        assert section.rows, section.name
+        for row in section.rows:
+            assert len(row) == len(section.columns), section.name
+            assert any(isinstance(cell, int | float) and cell > 0 for cell in row), section.name
+    names = [column.name for column in sections["latency"].columns]
+    for row in sections["latency"].rows:
+        p50, p95, p99, most = (row[names.index(name)] for name in ("p50", "p95", "p99", "max"))
+        assert 0 < p50 <= p95 <= p99 <= most  # type: ignore[operator]  # numbers, as found above
+    assert [row[0] for row in sections["growth"].rows] == [1, 2]
+    assert everything(deployed) == before
+    assert equal(project.verified())
 
 
 def test_logs_show_a_services_last_lines(project: Checkout) -> None:

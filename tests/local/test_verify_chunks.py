@@ -13,7 +13,7 @@ from clickhouse_connect.driver.client import Client
 
 from catalog.introspect import describe
 from catalog.model import CapturedTable, CaptureOptions, Column, SourceTable
-from catalog.types import mapping
+from catalog.types import mapping_of
 from ops.verify import chunks, moment, narrow
 from ops.verify.sql import Chunk, Compared, source_rows
 from tests.local.scratch import postgres
@@ -83,7 +83,7 @@ def keyed(server: str, clickhouse: Client, small: None) -> Iterator[Make]:
 
 def planned(pipeline: Pipeline) -> list[Chunk]:
     found = describe(pipeline.sql, "shop.keyed").columns
-    kinds = [(column, mapping(column.pg_type)) for column in found]
+    kinds = [(column, mapping_of(column)) for column in found]
     compared = Compared(pipeline.table, tuple((c, m) for c, m in kinds if m is not None))
 
     def query(text: str) -> Any:
@@ -105,7 +105,7 @@ def test_chunks_hold_every_row_once_on_both_sides(keyed: Make, kind: str) -> Non
         ).fetchone()
         assert row is not None
         [[there]] = pipeline.client.query(
-            f"SELECT count() FROM shop.keyed WHERE {chunk.target}"
+            f"SELECT count() FROM shop.keyed WHERE {chunk.target('k0')}"
         ).result_rows
         held.append((int(row[0]), int(there)))
     assert [ours for ours, _ in held] == [theirs for _, theirs in held]
@@ -314,7 +314,7 @@ def test_texts_that_look_alike_when_joined_have_different_hashes(server: str) ->
     columns = [Column(name=name, pg_type=kind, nullable=True) for name, kind in kinds.items()]
     source = SourceTable(schema_="public", name="alike", columns=tuple(columns), key=("a",))
     alike = CapturedTable(source=source, topic="", database="", table="", group="")
-    types = [(column, mapping(column.pg_type)) for column in columns]
+    types = [(column, mapping_of(column)) for column in columns]
     compared = Compared(alike, tuple((c, m) for c, m in types if m is not None))
     with psycopg.connect(server) as conn:
         conn.execute("CREATE TABLE alike (a text, n integer, b text, c date)")

@@ -53,7 +53,7 @@ def test_the_project_files_defaults_are_the_programs() -> None:
     written = dict(re.findall(r"^  cdc:(\w+):\n(?:    .*\n)*?    default: (.*)$", text, re.M))
     camel = {re.sub("_(.)", lambda m: m[1].upper(), f): i for f, i in Settings.model_fields.items()}
     for name, info in camel.items():
-        if name in ("tables", "slot", "ports"):
+        if name in ("tables", "slot", "ports", "source"):
             continue
         default = str(info.default).lower() if isinstance(info.default, bool) else info.default
         assert written[name] == str(default), name

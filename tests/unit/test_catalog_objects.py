@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from catalog.model import CatalogError, Column, SourceTable, capture, parse_options
+from catalog.model import CatalogError, Column, SourceTable, capture, is_ours, parse_options
 from catalog.objects import (
     KafkaSettings,
     SqlObject,
@@ -55,7 +55,7 @@ def test_a_nullable_column_and_no_other_is_nullable() -> None:
 
 def test_the_history_is_kept_by_key_and_version_and_the_state_by_key() -> None:
     made = _objects(_source(), KafkaSettings("k:1"), order_by=["id", "region"])
-    assert "ORDER BY (`region`, `id`, _version)" in made["shop.orders_history"].body
+    assert "ORDER BY (`region`, `id`, `_version`)" in made["shop.orders_history"].body
     assert "ORDER BY (`id`, `region`)" in made["shop.orders_final"].body
 
 
@@ -101,17 +101,24 @@ def test_a_replay_takes_the_way_of_the_messages() -> None:
         ((), {"partition_by": "price % 4"}, "only the key's columns (region, id)"),
         ((), {"partition_by": "1 % 4"}, "only the key's columns"),
         (
-            (Column(name="operation", pg_type="text", nullable=True),),
-            {},
-            "column(s) operation, a name the platform uses itself",
-        ),
-        (
             (
-                Column(name="x", pg_type="interval", nullable=True),
-                Column(name="y", pg_type="money", nullable=True),
+                Column(name="x", pg_type="numeric(90,2)", nullable=True),
+                Column(name="y", pg_type="regclass", nullable=True),
             ),
             {},
-            "x (interval), y (money)",
+            "x (numeric(90,2)), y (regclass): keep as text what can be, "
+            "`{table: shop.orders, as_text: [x]}`",
+        ),
+        ((), {"as_text": ["nope"]}, "`as_text` names nope, which is no column"),
+        (
+            (Column(name="x", pg_type="uuid", nullable=True, as_text=True),),
+            {"as_text": ["x"]},
+            "`as_text` names x (uuid), of which every value is kept anyway",
+        ),
+        (
+            (Column(name="x", pg_type="integer[]", nullable=True, generated="'{}'"),),
+            {"generated": {"x": "[]"}},
+            "x is generated and of type integer[], which can't be computed",
         ),
     ],
 )
@@ -128,3 +135,45 @@ def test_what_cannot_be_exact_is_refused_in_one_sentence(
 def test_a_bounded_function_of_the_key_may_partition(partition: str) -> None:
     made = _objects(_source(), KafkaSettings("k:1"), partition_by=partition)
     assert f"PARTITION BY {partition}" in made["shop.orders_final"].body
+
+
+def test_no_name_of_ours_is_left_to_a_column_of_the_source() -> None:
+    ours = {
+        name
+        for each in _objects(_source(), KafkaSettings("k:1")).values()
+        for name, _ in each.columns
+        if each.kind == "table" and name not in {column.name for column in COLUMNS}
+    }
+    assert {"operation", "_version", "_message"} < ours
+    assert all(is_ours(name) for name in ours)
+
+
+def test_a_column_is_stored_under_a_name_that_a_later_one_does_not_change() -> None:
+    names = ["id", "operation", "operation_", "_lsn", "_", "a.b", "a_b", "a_b_", "Größe"]
+    columns = tuple(Column(name=name, pg_type="text", nullable=True) for name in names)
+
+    def stored(count: int) -> list[str]:
+        source = SourceTable(schema_="s", name="t", columns=columns[:count], key=("id",))
+        return list(source.stored.values())
+
+    assert stored(len(names)) == [
+        "id",
+        "operation_",
+        "operation__",
+        "_lsn_",
+        "_",
+        "a_b_",
+        "a_b",
+        "a_b__",
+        "Größe",
+    ]
+    for count in range(len(names)):
+        assert stored(count) == stored(len(names))[:count]
+
+
+def test_without_a_key_nothing_can_be_ordered_or_partitioned_by_it() -> None:
+    keyless = _source().model_copy(update={"key": ()})
+    check(keyless, parse_options("shop.orders"))
+    for option in ({"order_by": ["id"]}, {"partition_by": "id % 4"}):
+        with pytest.raises(CatalogError, match="has no key that `order_by` or `partition_by`"):
+            check(keyless, parse_options({"table": "shop.orders", **option}))

@@ -17,6 +17,7 @@ from components.kafka import Kafka, KafkaArgs
 from components.postgres import Postgres, PostgresArgs
 from components.source import Source, SourceArgs
 from ops.parts import Parts
+from ops.readiness_model import UserIs
 from platforms.local import LocalPlatform
 from providers.source_table import SourceTable
 from tests.unit.deployment import Registered, connection, deploy, only
@@ -31,10 +32,19 @@ def platform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalPlatform:
     return LocalPlatform("test")
 
 
-def _source() -> Source:
+def _source(user_is: UserIs = "administrator") -> Source:
     return Source(
         "source",
-        SourceArgs(connection(), "reader", "pub", "slot", ["inventory.orders"], "http://c/x"),
+        SourceArgs(
+            connection(),
+            user_is,
+            "cdc stack test",
+            "reader",
+            "pub",
+            "slot",
+            ["inventory.orders"],
+            "http://c/x",
+        ),
     )
 
 
@@ -60,7 +70,7 @@ def _whole(platform: LocalPlatform) -> list[Registered]:
         )
         Capture(
             "capture",
-            CaptureArgs("inventory-connector", connection(), "postgres-server", 20, []),
+            CaptureArgs("inventory-connector", {"database.hostname": "db"}, "postgres-server", 20),
             source,
             kafka,
             connect,
@@ -112,6 +122,19 @@ def test_the_connectors_role_reads_the_captured_tables_and_nothing_else() -> Non
     assert {"password", "connection"} <= role.secrets
 
 
+def test_a_connector_that_lends_the_given_user_makes_no_role() -> None:
+    made = deploy(lambda: _source("owner"))
+    assert not [each for each in made if each.type in ("cdc:PostgresRole", "cdc:Password")]
+    assert only(made, "cdc:PostgresHeartbeat").inputs["role"] == "postgres"
+
+
+def test_for_a_reader_nothing_but_the_slot_is_made() -> None:
+    made = deploy(lambda: _source("reader"))
+    kinds = {each.type for each in made if not each.type.startswith("cdc:tier:")}
+    assert kinds == {"cdc:PostgresPublication", "cdc:PostgresSlot"}
+    assert only(made, "cdc:PostgresPublication").inputs["prepared"] is True
+
+
 def test_kafka_declares_topics_as_asked(platform: LocalPlatform) -> None:
     def program() -> None:
         kafka = _kafka(platform)
@@ -135,6 +158,24 @@ def test_connect_keeps_the_source_password_in_a_file_of_its_own(platform: LocalP
     assert "generated-source-password" not in str(connector.inputs)
 
 
+def test_certificates_to_trust_reach_the_worker_as_a_file_and_the_connector_as_its_path(
+    platform: LocalPlatform,
+) -> None:
+    def program() -> None:
+        source, kafka = _source(), _kafka(platform)
+        args = ConnectArgs(18083, "/plugins", source.password, "-----BEGIN CERTIFICATE-----")
+        connect = Connect("connect", args, kafka, platform)
+        ways = {"database.hostname": "db", "database.sslmode": "verify-full"}
+        Capture("capture", CaptureArgs("c", ways, "p", 20), source, kafka, connect, after=[])
+
+    made = deploy(program)
+    files = only(made, "cdc:Process", "connect-process").inputs["files"]
+    config = only(made, "cdc:Connector").inputs["config"]
+    assert files["source-ca.pem"] == "-----BEGIN CERTIFICATE-----"
+    assert config["database.sslmode"] == "verify-full"
+    assert config["database.sslrootcert"].endswith("/connect/config/source-ca.pem")
+
+
 def test_connect_starts_after_the_topics_it_keeps_its_state_in(platform: LocalPlatform) -> None:
     worker = only(_whole(platform), "cdc:Process", "connect-process")
     assert {
@@ -149,7 +190,7 @@ def test_the_connector_starts_last_and_is_exact(platform: LocalPlatform) -> None
     assert config["exactly.once.support"] == "required"
     assert config["publication.autocreate.mode"] == "disabled"
     assert config["skipped.operations"] == "none"
-    assert config["table.include.list"] == r"inventory\.orders,cdc\.heartbeat"
+    assert config["table.include.list"] == (r"(?-i)inventory\.orders,(?-i)cdc\.heartbeat")
     assert connector.inputs["generation"] == "1000"
 
 

@@ -206,10 +206,9 @@ def test_nothing_fetched_is_said_with_the_command_that_fetches(
 
 
 def test_every_artifact_of_the_locks_has_a_checksum_and_comes_once() -> None:
-    kafka, debezium, postgres = (
-        parts_maven.read_lock(parts_maven.lock_file(part.name)) for part in parts.PARTS
-    )
-    for lock in (kafka, debezium, postgres):
+    locks = {part.name: parts_maven.read_lock(part.lock) for part in parts.PARTS}
+    kafka, debezium = locks["kafka"], locks["debezium"]
+    for lock in locks.values():
         assert all(len(a.sha256) == 64 and a.size > 0 for a in lock)
         assert len({(a.group, a.name) for a in lock}) == len(lock)
     assert not {(a.group, a.name) for a in kafka} & {(a.group, a.name) for a in debezium}

@@ -55,6 +55,53 @@ def test_a_wrong_value_is_named(values: dict[str, Any], sentence: str) -> None:
     assert re.search(sentence, str(caught.value)), caught.value
 
 
+SOURCE = "postgresql://me:secret-word@db:5433/shop?sslmode=require"
+
+
+def _read_secret(**values: Any) -> Settings:
+    texts = {"cdc:tables": '["sales.*"]', "cdc:source": SOURCE}
+    texts |= {f"cdc:{name}": json.dumps(value).strip('"') for name, value in values.items()}
+    runtime_config.set_all_config(texts, ["cdc:source"])
+    return Settings.read(pulumi.Config("cdc"), "my-stack")
+
+
+def test_with_a_source_the_port_of_a_postgres_of_its_own_is_not_asked_for() -> None:
+    assert "postgresPort" in _read().ports_used()
+    settings = _read_secret(database="inventory")  # the project file's default
+    assert settings.source is not None
+    assert settings.source.port == 5433
+    assert set(_read().ports_used()) - set(settings.ports_used()) == {"postgresPort"}
+
+
+def test_a_password_that_is_not_kept_secret_is_refused_and_not_repeated() -> None:
+    runtime_config.set_all_config({"cdc:tables": '["a.b"]', "cdc:source": SOURCE}, [])
+    with pytest.raises(pulumi.RunError, match="config set --secret cdc:source") as caught:
+        Settings.read(pulumi.Config("cdc"), "my-stack")
+    assert "secret-word" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"sample": True}, "cdc:sample is for a Postgres of the stack's own"),
+        ({"database": "other"}, "cdc:database is other and cdc:source names shop"),
+        ({"sourceUser": "king"}, "cdc:sourceUser"),
+        ({"source": "nonsense"}, "cdc:source: it is no connection string"),
+    ],
+)
+def test_what_contradicts_the_source_is_named(values: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(pulumi.RunError, match=sentence) as caught:
+        _read_secret(**values)
+    assert "secret-word" not in str(caught.value)
+
+
+def test_without_a_source_its_user_and_patterns_are_refused() -> None:
+    with pytest.raises(pulumi.RunError, match="cdc:sourceUser goes with cdc:source"):
+        _read(sourceUser="reader")
+    with pytest.raises(pulumi.RunError, match=r"a\.\*: a pattern needs a server"):
+        _read(tables=["a.*"]).named_tables()
+
+
 def test_every_setting_is_described_in_the_project_file() -> None:
     from ops import places
 

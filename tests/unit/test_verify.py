@@ -12,7 +12,7 @@ from ops.position import event_lsn
 from ops.verify.narrow import grouped
 from ops.verify.snapshot import Snapshot
 from ops.verify.sql import bucket_count
-from ops.verify.table import bare, checksum
+from ops.verify.table import checksum
 
 NOW = datetime(2024, 5, 1, tzinfo=UTC)
 
@@ -50,10 +50,6 @@ def test_groups_hold_every_bucket_once_within_the_limit(sizes: dict[int, int]) -
 def test_a_checksum_is_sixteen_digits_whatever_the_sum(first: int, second: int) -> None:
     assert len(checksum(first)) == 16
     assert checksum(first + second) == checksum(second + first)
-
-
-def test_nullable_is_no_difference_of_type() -> None:
-    assert bare("Nullable(Decimal(10, 2))") == bare("Decimal(10, 2)") == "Decimal(10, 2)"
 
 
 @pytest.mark.parametrize(

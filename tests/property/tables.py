@@ -1,0 +1,183 @@
+"""Random tables: columns of every type under names of every kind, keyed in every way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from catalog.names import ch_ident, pg_ident, pg_qualified
+from tests.property.values import ARGUMENTS, KEYS, VALUES, Chance, value
+
+NAMES = (
+    "id",
+    "select",
+    "Mixed Case",
+    'a "quote"',
+    "it's",
+    "a.dot",
+    "back\\slash",
+    "tick`",
+    "größe",
+    "😀",
+    "$dollar",
+    "%s",
+    "{brace}",
+    "a,b",
+    "x;y",
+    "operation",
+    "_lsn",
+    "_version",
+    "_deleted",
+    "source_ts_ms",
+    "_message",
+    "before",
+    "after",
+    "op",
+    "_keys",
+    "n",
+    "user",
+)
+KINDS = ("primary", "primary", "primary", "deferrable", "unique", "partitioned", "none")
+KEY_VALUES = 7  # of each column of a key: few, so that workloads meet
+
+
+Row = tuple[str | None, ...]
+
+
+def literal(text: str | None, pg_type: str) -> str:
+    """A value, given as Postgres reads it, for a statement."""
+    if text is None:
+        return "NULL"
+    return "'" + text.replace("'", "''") + f"'::{pg_type}"
+
+
+@dataclass(frozen=True)
+class Column:
+    """pg_type: as format_type() writes it. choices: what a key's column may hold."""
+
+    name: str
+    pg_type: str
+    nullable: bool
+    choices: tuple[str, ...] = ()
+
+    def value(self, chance: Chance) -> str | None:
+        if self.nullable and chance.random() < 0.25:
+            return None
+        return chance.choice(self.choices) if self.choices else value(chance, self.pg_type)
+
+
+@dataclass(frozen=True)
+class Table:
+    """name: `schema.table`. kind: how its rows are told apart. doubled: a generated column."""
+
+    name: str
+    kind: str
+    columns: tuple[Column, ...]
+    key: tuple[Column, ...]
+    doubled: str | None
+
+    @property
+    def quoted(self) -> str:
+        return pg_qualified(self.name)
+
+    @property
+    def names(self) -> str:
+        return ", ".join(pg_ident(column.name) for column in self.columns)
+
+    @property
+    def listed_key(self) -> str:
+        return ", ".join(pg_ident(column.name) for column in self.key)
+
+    @property
+    def create(self) -> str:
+        lines = [
+            f"{pg_ident(column.name)} {column.pg_type}{'' if column.nullable else ' NOT NULL'}"
+            for column in self.columns
+        ]
+        if self.doubled:
+            lines.append(
+                f"doubled bigint GENERATED ALWAYS AS (2 * {pg_ident(self.doubled)}::bigint) STORED"
+            )
+        if self.kind in ("primary", "partitioned"):
+            lines.append(f"PRIMARY KEY ({self.listed_key})")
+        if self.kind == "deferrable":
+            lines.append(f"PRIMARY KEY ({self.listed_key}) DEFERRABLE INITIALLY DEFERRED")
+        made = f"CREATE TABLE {self.quoted} ({', '.join(lines)})"
+        if self.kind == "unique":
+            return f"{made}; CREATE UNIQUE INDEX ON {self.quoted} ({self.listed_key})"
+        if self.kind != "partitioned":
+            return made
+        parts = "".join(
+            f"; CREATE TABLE {pg_qualified(f'{self.name} {n}')} PARTITION OF {self.quoted} "
+            f"FOR VALUES WITH (MODULUS 3, REMAINDER {n})"
+            for n in range(3)
+        )
+        return f"{made} PARTITION BY HASH ({self.listed_key}){parts}"
+
+    def row(self, chance: Chance) -> Row:
+        return tuple(column.value(chance) for column in self.columns)
+
+    def rows(self, chance: Chance, count: int) -> list[Row]:
+        """At most `count` rows, no two of one key."""
+        rows = [self.row(chance) for _ in range(count)]
+        places = [self.columns.index(column) for column in self.key]
+        if not places:
+            return rows
+        return list({tuple(row[place] for place in places): row for row in rows}.values())
+
+    def values(self, rows: Iterable[Row]) -> str:
+        """Rows as they stand in a statement."""
+        return ", ".join(
+            "("
+            + ", ".join(
+                literal(text, column.pg_type)
+                for text, column in zip(row, self.columns, strict=True)
+            )
+            + ")"
+            for row in rows
+        )
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The table's entry in `cdc:tables`."""
+        made: dict[str, Any] = {"table": self.name}
+        if self.kind == "unique":
+            made["key"] = [column.name for column in self.key]
+        if self.doubled:
+            made["generated"] = {"doubled": f"2 * toInt64({ch_ident(self.doubled)})"}
+        return made
+
+
+def tables(chance: Chance, schema: str, count: int) -> list[Table]:
+    return [_table(chance, schema, number) for number in range(count)]
+
+
+def _table(chance: Chance, schema: str, number: int) -> Table:
+    kind = chance.choice(KINDS)
+    names = chance.sample(NAMES, chance.randint(2, 12))
+    key = tuple(
+        Column(name, pg_type, False, tuple(value(chance, pg_type) for _ in range(KEY_VALUES)))
+        for name in names[: chance.choice((1, 1, 2, 3))]
+        for pg_type in [_type(chance, KEYS)]
+    )
+    others = [
+        Column(name, _type(chance, list(VALUES)), chance.random() < 0.6)
+        for name in names[len(key) :]
+    ]
+    columns = [*key, *others]
+    chance.shuffle(columns)
+    integers = [each.name for each in columns if each.pg_type in ("smallint", "integer")]
+    return Table(
+        # A name's odd part must not be all that tells two topics apart.
+        name=f"{schema}.{number} {chance.choice(NAMES).replace('.', ' ')}",
+        kind=kind,
+        columns=tuple(columns),
+        key=() if kind == "none" else key,
+        doubled=chance.choice(integers) if integers and chance.random() < 0.5 else None,
+    )
+
+
+def _type(chance: Chance, names: list[str]) -> str:
+    name = chance.choice(names)
+    return name + chance.choice(ARGUMENTS.get(name, ("",)))
