@@ -114,6 +114,63 @@ def test_chunks_hold_every_row_once_on_both_sides(keyed: Make, kind: str) -> Non
     assert report.equal, report
 
 
+@pytest.fixture
+def keyless(server: str, clickhouse: Client, small: None) -> Iterator[Pipeline]:
+    del small
+    schema = (
+        "CREATE SCHEMA shop; CREATE TABLE shop.bag (n integer NOT NULL, v text);"
+        f" INSERT INTO shop.bag SELECT n % 1000, nullif('v' || n % 2, 'v1')"
+        f" FROM generate_series(1, {ROWS}) n; ANALYZE shop.bag"
+    )
+    pipeline = Pipeline(server, clickhouse, schema, CaptureOptions(table="shop.bag"))
+    try:
+        pipeline.arrive("true", operation="r")
+        yield pipeline
+    finally:
+        pipeline.drop()
+
+
+def test_rows_without_a_key_are_counted_in_chunks(keyless: Pipeline) -> None:
+    assert keyless.verify().equal
+    txid = keyless.txid()
+    keyless.sql.execute("DELETE FROM shop.bag WHERE n = 7")
+    report = keyless.verify()
+    assert (report.extra_rows, report.extra[0]["n"]) == (3, "7")
+    for n, operation in ((900, "c"), (901, "d")):
+        keyless.arrive(f"n = {n}", operation, SLOT + n, txid)
+    report = keyless.verify()
+    assert (report.extra_rows, report.missing_rows) == (6, 3)
+    assert [key["n"] for key in report.missing] == ["901"]
+
+
+def test_what_writers_did_to_rows_without_a_key_is_taken_back(keyless: Pipeline) -> None:
+    def later_changes_arrive(lsn: int, deadline: float) -> Mapping[str, str]:
+        del deadline
+        txid = keyless.txid()
+        keyless.arrive("n = 5", "d", lsn + 1, txid)
+        keyless.arrive("n = 6", "c", lsn + 2, txid)
+        keyless.arrive("true", "r", lsn + 3)  # a load that is not finished
+        return {}
+
+    report = keyless.verify(caught_up=later_changes_arrive)
+    assert report.equal, report
+
+
+def test_rows_without_a_key_that_were_loaded_anew_meanwhile_are_a_problem(
+    keyless: Pipeline,
+) -> None:
+    def resync(lsn: int, deadline: float) -> Mapping[str, str]:
+        del deadline
+        keyless.arrive("true", "r", lsn + 1)
+        keyless.loaded(lsn + 1)
+        return {}
+
+    report = keyless.verify(caught_up=resync)
+    assert not report.equal
+    assert "loaded anew while it was compared" in (report.problem or "")
+    assert keyless.verify().equal
+
+
 def test_a_bound_that_clickhouse_can_not_hold_leaves_no_row_out(keyed: Make) -> None:
     # A tenth of the keys: dates after 2299 and infinity. Their rows are dead letters.
     late = "CASE WHEN n = 10 THEN 'infinity' WHEN n % 10 = 0 THEN date '2301-01-01' + n "

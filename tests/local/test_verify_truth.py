@@ -107,8 +107,12 @@ class Pipeline:
         }
         if into == "_parsed":
             meta["_applied"] = 1
+        if not self.table.source.key:
+            meta |= {"_sign": -1 if operation == "d" else 1, "_offset": 0}
         data = []
-        for row in rows:
+        for place, row in enumerate(rows):
+            if "_offset" in meta:
+                meta["_offset"] = place
             values = dict(zip(names, row, strict=True)) | changed
             if "doc" in values:
                 values["doc"] = str(values["doc"]).replace("'", '"')
