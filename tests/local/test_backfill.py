@@ -20,6 +20,7 @@ from ops.backfill.errors import BackfillError
 from ops.backfill.run import Backfill, Done
 from ops.backfill.target import Target
 from ops.position import CaughtUp
+from providers import heartbeat
 from tests.embedded.daemon import ADMIN, Daemon
 from tests.local.scratch import postgres
 
@@ -44,6 +45,8 @@ CREATE TABLE shop.none (id integer PRIMARY KEY);
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
     with postgres("backfill") as dsn:
+        with psycopg.connect(dsn, autocommit=True) as sql:
+            sql.execute(f"{heartbeat.SCHEMA}; {heartbeat.CREATE}".encode())
         yield dsn
 
 
@@ -213,7 +216,7 @@ def test_a_load_without_a_key_parts_its_snapshot_from_the_stream(
 
 def test_a_source_whose_log_lies_below_the_rows_that_are_there_is_refused(table: Of) -> None:
     loaded = table("shop.t")
-    loaded.daemon.ask(f"INSERT INTO shop.t_final (id, _version) VALUES (1, {1 << 62})")
+    loaded.daemon.ask(f"INSERT INTO shop.t_final (id, _version) VALUES (1, toUInt128({1 << 62}) * 18446744073709551616)")
     with pytest.raises(BackfillError, match="is this another server, or was it restored"):
         loaded.backfill().run()
 
