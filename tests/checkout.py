@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from ops import engine, places
 from ops.stack import Deployed
 from tests.free_ports import free_offset
@@ -82,6 +84,14 @@ class Checkout:
                 "config", "set", *option, f"cdc:{name}", str(value), "-s", self.stack
             )
             assert done.returncode == 0, done.stderr
+
+    def capture(self, add: tuple[str, ...] = (), drop: tuple[str, ...] = ()) -> None:
+        """Changes the stack's `cdc:tables`; behind the list stands what pulumi wrote itself."""
+        path = self.folder / "Pulumi.local.yaml"
+        stack = yaml.safe_load(path.read_text())
+        listed = stack["config"]["cdc:tables"]
+        stack["config"]["cdc:tables"] = [each for each in listed if each not in drop] + [*add]
+        path.write_text(yaml.safe_dump(stack, sort_keys=False))
 
     def _run(self, command: list[str], timeout: float) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

@@ -194,8 +194,6 @@ def test_a_lost_slot_is_told_in_one_message_and_the_next_up_loads_all_tables_aga
 def test_a_table_is_added_and_dropped_under_load_without_touching_the_others(
     project: Checkout, deployed: Deployed
 ) -> None:
-    stack = project.folder / "Pulumi.local.yaml"
-    before = stack.read_text()
     with deployed.postgres.connect() as connection:
         connection.execute("CREATE TABLE inventory.extra (id integer PRIMARY KEY, note text)")
         connection.execute(
@@ -206,7 +204,7 @@ def test_a_table_is_added_and_dropped_under_load_without_touching_the_others(
         writer = threading.Thread(target=_write, args=(deployed, stop))
         writer.start()
         try:
-            stack.write_text(before.rstrip("\n") + "\n    - inventory.extra\n")
+            project.capture(add=("inventory.extra",))
             planned = _summary(_ok(project.pulumi("preview", "-s", "local")))
             # Role, publication and connector; of the others nothing, the slot least of all.
             assert (planned["to create"], planned["to update"]) == (6, 3), planned
@@ -217,7 +215,7 @@ def test_a_table_is_added_and_dropped_under_load_without_touching_the_others(
             writer.join()
         reports = project.verified()
         assert len(reports) == 6 and all(report["equal"] for report in reports), reports
-        stack.write_text(before)
+        project.capture(drop=("inventory.extra",))
         gone = _summary(_ok(project.pulumi(*UP)))
         assert (gone["deleted"], gone["updated"]) == (6, 3), gone
         load.terminate()

@@ -39,8 +39,7 @@ def test_a_load_that_is_killed_again_and_again_ends_exact(project: Checkout) -> 
             f"INSERT INTO {TABLE} SELECT n, repeat('x', 300), now() "
             f"FROM generate_series(1, {ROWS}) n"
         )
-    stack = project.folder / "Pulumi.local.yaml"
-    stack.write_text(stack.read_text().rstrip("\n") + f"\n    - {TABLE}\n")
+    project.capture(add=(TABLE,))
     stop = threading.Event()
     writer = threading.Thread(target=_write, args=(deployed, chance.random(), stop))
     writer.start()
