@@ -80,7 +80,11 @@ class Loading:
             "load",
             parsed=ch_qualified(f"{self._captured.target}_parsed"),
             outputs=", ".join(
-                [*(each.name for each in copied), *(self._stored[c.name] for c in generated), _META]
+                [
+                    *(each.name for each in copied),
+                    *(self._stored[c.name] for c in generated),
+                    _META if self._keyed else f"{_META}, _sign",
+                ]
             ),
             names="".join(f"    {each.name},\n" for each in copied)
             + "".join(

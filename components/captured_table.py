@@ -115,6 +115,7 @@ class CapturedTable(pulumi.ComponentResource):
             clickhouse=self._clickhouse,
             kafka=kafka.operator,
             heartbeat_topic=capture.heartbeat_topic,
+            reader=source.reader,
             stream=source.slot.lsn,
             loads=self._loads,
             # An output of what may be about to change would make every load look so in a preview.

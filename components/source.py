@@ -57,6 +57,7 @@ class Source(pulumi.ComponentResource):
     ) -> None:
         super().__init__("cdc:tier:Source", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
+        self.reader = args.reader
         self.tables = [*args.tables, HEARTBEAT]
         self.role: pulumi.Input[str] = args.connection["user"]
         self.password: pulumi.Input[str] = args.connection["password"]
@@ -90,7 +91,7 @@ class Source(pulumi.ComponentResource):
             f"{name}-slot",
             connection=args.connection,
             slot=args.slot,
-            publication=self.publication.oid,
+            publication=self.publication.id,
             reader=args.reader,
             opts=child,
         )

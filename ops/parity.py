@@ -58,9 +58,8 @@ def position(deployed: Deployed, tables: Sequence[CapturedTable]) -> KafkaPositi
 
 def slot_fault(deployed: Deployed) -> str:
     """What happened to the slot and what heals it, '' while nothing did."""
-    reader = f"{deployed.connect.url}/connectors/{deployed.connect.connector}"
     with deployed.postgres.connect() as connection:
-        broken = fault(connection, deployed.slot, reader)
+        broken = fault(connection, deployed.slot, deployed.connect.connector_url)
     if not broken:
         return ""
     return (

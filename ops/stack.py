@@ -81,6 +81,11 @@ class Connector(BaseModel):
     url: str
     connector: str
 
+    @property
+    def connector_url(self) -> str:
+        """The connector's own address in the REST API."""
+        return f"{self.url}/connectors/{self.connector}"
+
 
 class Deployed(BaseModel):
     """Everything a running stack exports."""

@@ -230,6 +230,23 @@ def _message(answer: requests.Response) -> str:
     return f"{told} (HTTP {answer.status_code})"
 
 
+def standstill(url: str) -> str:
+    """Why a connector sends nothing any more, '' while nothing speaks against it.
+
+    Args:
+        url: its address in Connect's REST API.
+    """
+    try:
+        answer = requests.get(f"{url}/status", timeout=TIMEOUT)
+    except requests.RequestException:
+        return ""  # a worker that starts again goes on by itself
+    if not answer.ok:
+        return ""
+    parts = (answer.json()["connector"], *answer.json()["tasks"])
+    failed = [part for part in parts if part["state"] == "FAILED"]
+    return f"the connector failed: {_cause(failed[0].get('trace', ''))}" if failed else ""
+
+
 def _cause(trace: str) -> str:
     """A Java trace's heading and its causes: what a person reads; the frames are in the log."""
     if NOT_IN_SLOT in trace:

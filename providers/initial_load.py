@@ -17,6 +17,7 @@ from ops.backfill.run import Backfill
 from ops.backfill.target import Target
 from ops.position import KafkaPosition
 from providers.base import Props, Provider, ProviderError, own
+from providers.connector import standstill
 from providers.heartbeat import BEAT
 from providers.postgres import connected
 
@@ -60,6 +61,7 @@ class InitialLoad(Resource, module="cdc", name="InitialLoad"):
         captured, options: a `catalog.model.CapturedTable` and `CaptureOptions` as JSON.
         source, clickhouse: administrators' connections.
         kafka: bootstrap address for the operator. heartbeat_topic: of the connector.
+        reader: the connector's address in Kafka Connect's REST API.
         stream: the slot's `lsn`; another slot is another stream, and the table is loaded again.
         loads: how often the table has to be loaded beside one stream; one more, and it is again.
         snapshotted: the tables that the connector's own snapshot read; asked only of a table whose
@@ -78,6 +80,7 @@ class InitialLoad(Resource, module="cdc", name="InitialLoad"):
         clickhouse: Mapping[str, pulumi.Input[Any]],
         kafka: pulumi.Input[str],
         heartbeat_topic: str,
+        reader: str,
         stream: pulumi.Input[str],
         loads: pulumi.Input[int],
         snapshotted: pulumi.Input[list[str]],
@@ -95,6 +98,7 @@ class InitialLoad(Resource, module="cdc", name="InitialLoad"):
                 "clickhouse": dict(clickhouse),
                 "kafka": kafka,
                 "heartbeat_topic": heartbeat_topic,
+                "reader": reader,
                 "stream": stream,
                 "loads": loads,
                 "snapshotted": snapshotted,
@@ -140,6 +144,7 @@ def _load(props: Props) -> None:
         lambda: connected(props["source"]),
         target,
         KafkaPosition(props["kafka"], props["heartbeat_topic"], beat, [captured]),
+        standstill=lambda: standstill(props["reader"]),
         workers=int(props["workers"]),
         copying=_COPYING,
         progress=tell,

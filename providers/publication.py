@@ -23,6 +23,9 @@ class PublicationProvider(Provider):
 
     One that somebody else has `prepared` is only looked at; any other that doesn't bear the stack's
     `mark` is refused.
+
+    Its id is the server's: it tells a publication from its successor of the same name, and unlike
+    an output it is known in a preview while the publication's tables change.
     """
 
     replace_on = ("publication",)
@@ -39,7 +42,14 @@ class PublicationProvider(Provider):
                 f"a publication {props['publication']} exists that this stack did not make: set "
                 "cdc:publication to another name, or drop it if nobody needs it"
             )
-        return CreateResult(props["publication"], self._apply(props))
+        self._apply(props)
+        with connected(props["connection"]) as connection:
+            oid = value(
+                connection,
+                "SELECT oid::text FROM pg_publication WHERE pubname = %s",
+                props["publication"],
+            )
+        return CreateResult(oid, own(props))
 
     def read(self, id_: str, props: Props) -> ReadResult:
         with connected(props["connection"]) as connection:
@@ -48,7 +58,8 @@ class PublicationProvider(Provider):
                 "AND pubviaroot FROM pg_publication WHERE pubname = %s",
                 [props["publication"]],
             ).fetchone()
-            if found is None:
+            # States of older versions have the name as id.
+            if found is None or id_ not in (found[0], props["publication"]):
                 return ReadResult("", own(props))
             rows = connection.execute(
                 "SELECT format('%%s.%%s', n.nspname, c.relname) FROM pg_publication p "
@@ -59,11 +70,12 @@ class PublicationProvider(Provider):
             ).fetchall()
         tables = sorted(row[0] for row in rows)  # as Python sorts, not as the database's locale
         if props.get("prepared"):
-            return ReadResult(id_, {**own(props), "oid": found[0]})
-        return ReadResult(id_, {**own(props), "oid": found[0], "whole": found[1], "tables": tables})
+            return ReadResult(id_, own(props))
+        return ReadResult(id_, {**own(props), "whole": found[1], "tables": tables})
 
     def update(self, _id: str, _olds: Props, _news: Props) -> UpdateResult:
-        return UpdateResult(self._apply(_news))
+        self._apply(_news)
+        return UpdateResult(own(_news))
 
     def delete(self, _id: str, _props: Props) -> None:
         if _props.get("prepared"):
@@ -72,7 +84,7 @@ class PublicationProvider(Provider):
         with connected(_props["connection"]) as connection:
             connection.execute(sql.SQL("DROP PUBLICATION IF EXISTS {}").format(name))
 
-    def _apply(self, props: Props) -> Props:
+    def _apply(self, props: Props) -> None:
         name = sql.Identifier(props["publication"])
         # ONLY: without it the tables that inherit from one would come along.
         tables = sql.SQL(", ").join(
@@ -106,12 +118,6 @@ class PublicationProvider(Provider):
                         name, sql.Literal(props["mark"])
                     )
                 )
-            oid = value(
-                connection,
-                "SELECT oid::text FROM pg_publication WHERE pubname = %s",
-                props["publication"],
-            )
-        return {**own(props), "oid": oid}
 
 
 class Publication(Resource, module="cdc", name="PostgresPublication"):
@@ -120,13 +126,9 @@ class Publication(Resource, module="cdc", name="PostgresPublication"):
     Args:
         mark: the comment by which the stack knows it as its own.
         prepared: somebody else has made it, and it stays as it is.
-
-    Attributes:
-        oid: tells one publication from its successor of the same name.
     """
 
     publication: pulumi.Output[str]
-    oid: pulumi.Output[str]
 
     def __init__(
         self,
@@ -149,7 +151,6 @@ class Publication(Resource, module="cdc", name="PostgresPublication"):
                 "mark": mark,
                 "prepared": prepared,
                 "whole": True,
-                "oid": None,
             },
             opts,
         )

@@ -153,7 +153,7 @@ class Slot(Resource, module="cdc", name="PostgresSlot"):
     """A replication slot of the captured database.
 
     Args:
-        publication: the `oid` of the publication it is read through.
+        publication: the id of the publication it is read through.
         reader: address of the connector that will read from it, in Kafka Connect's REST API: what
             that has read tells whether the slot is still the one it was.
 

@@ -10,6 +10,7 @@ from ops.backfill.target import Target
 from ops.parity import position
 from ops.progress import Progress
 from ops.stack import Deployed
+from providers.connector import standstill
 
 
 def resync(
@@ -28,6 +29,7 @@ def resync(
             deployed.postgres.connect,
             Target(deployed.clickhouse.model_dump(), table, str(deployed.slot_lsn)),
             position(deployed, [table]),
+            standstill=lambda: standstill(deployed.connect.connector_url),
             workers=deployed.load_workers,
             progress=progress,
         )

@@ -35,6 +35,7 @@ from providers.heartbeat import BEAT
 
 ATTEMPTS = 5  # loads begun again because the source's rows moved
 STREAM_SECONDS = 3600.0  # for the stream to pass the last snapshot
+LOOK_SECONDS = 20.0  # after which it is looked whether it runs at all
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class Backfill:
     Args:
         connect: opens a connection to the source that may read the table.
         caught_up: waits for the stream, see ops.position.
+        standstill: says why the stream can't go on, '' while it can.
         workers: ranges that are copied at the same time.
         copying: held while ranges are copied, so that several tables' loads don't add up.
         progress: told the rows copied and, roughly, the rows to copy.
@@ -65,6 +67,7 @@ class Backfill:
         target: Target,
         caught_up: CaughtUp,
         *,
+        standstill: Callable[[], str],
         workers: int = 2,
         copying: AbstractContextManager[Any] | None = None,
         progress: Progress = silent,
@@ -74,6 +77,7 @@ class Backfill:
         self._connect = connect
         self._target = target
         self._caught_up = caught_up
+        self._standstill = standstill
         self._workers = workers
         self._copying = nullcontext() if copying is None else copying
         self._progress = progress
@@ -204,14 +208,20 @@ class Backfill:
             raise
 
     def _wait_for_stream(self, connection: psycopg.Connection[Any]) -> None:
-        self._progress(f"{self._name}: waiting for the stream", 0, None)
+        position = source.position(connection)
         deadline = time.monotonic() + STREAM_SECONDS
-        behind = self._caught_up(source.position(connection), deadline)
-        if reason := behind.get(self._name):
-            raise BackfillError(
-                f"{self._name}: its rows are copied, but the stream did not come up to them within "
-                f"{STREAM_SECONDS:.0f} s ({reason}): see `./cdc status`, then run this again"
-            )
+        while True:
+            self._progress(f"{self._name}: waiting for the stream", 0, None)
+            behind = self._caught_up(position, min(deadline, time.monotonic() + LOOK_SECONDS))
+            reason = behind.get(self._name)
+            if reason is None:
+                return
+            stopped = self._standstill()
+            if stopped or time.monotonic() > deadline:
+                raise BackfillError(
+                    f"{self._name}: its rows are copied, but the stream does not come up to them "
+                    f"({stopped or reason}): see `./cdc status`, then run this again"
+                )
 
     def _stayed(self, connection: psycopg.Connection[Any], load: Load) -> None:
         if source.incarnation(connection, self._table.source) != load.incarnation:

@@ -67,7 +67,7 @@ WHERE age(transaction) > age(%(horizon)s::text::xid8::xid)
 class Beginning:
     """Where a load began: log position, and the source's clock in milliseconds since 1970.
 
-    horizon: the first transaction id that was not given away yet.
+    horizon: a transaction id that was given away just then.
     """
 
     lsn: int
@@ -91,8 +91,9 @@ def begin(connection: psycopg.Connection[Any]) -> Beginning:
     # A change ranks by the commit before its transaction's: this one is above the position, so all
     # who commit after it rank above the copied rows.
     connection.execute(BEAT)
-    # Only now: whoever wrote below the position has an id below the horizon.
-    [horizon] = _row(connection, "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint")
+    # Only now: whoever wrote below the position has a lower id than this one. (A snapshot's xmax
+    # won't do: ids that were given away after the last transaction to end lie above it.)
+    [horizon] = _row(connection, "SELECT pg_current_xact_id()::text::bigint")
     # The next change begins exactly at this position: one below, so that it wins over copied rows.
     return Beginning(lsn - 1, at_ms, horizon)
 
@@ -109,7 +110,7 @@ def wait_for_older(
     pause = 0.01
     while True:
         [oldest] = _row(connection, "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
-        if oldest >= beginning.horizon:
+        if oldest > beginning.horizon:
             return
         if time.monotonic() > deadline:
             holders = connection.execute(_HOLDERS, {"horizon": str(beginning.horizon)}).fetchall()

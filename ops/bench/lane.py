@@ -23,8 +23,8 @@ from providers.connector import ConnectorProvider
 from providers.topic import TopicProvider
 
 CONNECTOR_SECONDS = 120.0
-# The heartbeat is the stack's: the lane lives for minutes and is never idle for long.
-_NOT_OURS = ("heartbeat.", "transforms")
+# What names the stack's own tables. The heartbeat too: a lane lives for minutes.
+_NOT_OURS = ("heartbeat.", "transforms", "message.key.columns", "snapshot.include.collection.list")
 
 Objects = Callable[[CapturedTable, CaptureOptions, KafkaSettings, int], list[SqlObject]]
 

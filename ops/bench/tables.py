@@ -1,4 +1,8 @@
-"""The figures as tables: on the terminal, and as Markdown (`python -m ops.bench.tables FILE`)."""
+"""The figures as tables: on the terminal, and as Markdown, so that nobody types one.
+
+`python -m ops.bench.tables FILE` prints what `./cdc bench --json FILE` wrote;
+`python -m ops.bench.tables FILE PAGE` puts it between the marks in a page.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,9 @@ from rich.console import Console
 from rich.table import Table
 
 from ops.bench.figures import shown
-from ops.bench.model import Bench, Column, Section
+from ops.bench.model import Bench, BenchError, Column, Section
+
+BEGIN, END = "<!-- bench -->", "<!-- /bench -->"
 
 
 def render(section: Section, console: Console) -> None:
@@ -60,7 +66,32 @@ def _right(section: Section) -> list[bool]:
     ]
 
 
+def put(page: str, text: str) -> str:
+    """`page` with `text` between its marks instead of what is there.
+
+    Raises BenchError where it has not exactly one of each.
+    """
+    before, began, rest = page.partition(BEGIN)
+    _, ended, after = rest.partition(END)
+    if not began or not ended or BEGIN in rest or END in after:
+        raise BenchError(f"the page needs one line {BEGIN} and, below it, one line {END}")
+    return f"{before}{BEGIN}\n{text}{END}{after}"
+
+
+def main(arguments: list[str]) -> str:
+    """Returns what is to be printed. Raises BenchError where the page has no place for it."""
+    if len(arguments) not in (1, 2):
+        raise BenchError("usage: python -m ops.bench.tables FILE [PAGE]")
+    text = markdown(Bench.model_validate_json(Path(arguments[0]).read_text("utf-8")))
+    if len(arguments) == 1:
+        return text
+    page = Path(arguments[1])
+    page.write_text(put(page.read_text("utf-8"), text), "utf-8")
+    return f"{page} has the figures of {arguments[0]}\n"
+
+
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit("usage: python -m ops.bench.tables FILE (what `./cdc bench --json FILE` wrote)")
-    print(markdown(Bench.model_validate_json(Path(sys.argv[1]).read_text("utf-8"))), end="")
+    try:
+        print(main(sys.argv[1:]), end="")
+    except (BenchError, OSError) as error:
+        sys.exit(f"error: {error}")

@@ -280,6 +280,17 @@ def test_a_connection_serves_on_after_an_error(shared: Daemon) -> None:
         assert connection.post(shared.url, data="SELECT 1", timeout=5).text == "1\n"
 
 
+def test_an_insert_may_make_its_rows_of_the_data(shared: Daemon) -> None:
+    shared.ask("CREATE TABLE made (a Int32, `é` String) ENGINE = Memory")
+    query = "INSERT INTO made (a, `é`) SELECT x * 2, 'ü' || y FROM input('x Int32, y String')"
+    answer = shared.post(b"1\t\xc3\xa4\n2\tb\n", query=f"{query} FORMAT TabSeparated")
+    assert answer.status_code == 200, answer.text
+    assert json.loads(answer.headers["X-ClickHouse-Summary"])["written_rows"] == "2"
+    assert shared.ask("SELECT * FROM made ORDER BY a") == "2\tüä\n4\tüb\n"
+    wrong = shared.post(b"x\n", query=f"{query} FORMAT TabSeparated")
+    assert wrong.headers["X-ClickHouse-Exception-Code"] == "27"
+
+
 def test_a_body_that_is_cut_off_inserts_nothing(shared: Daemon) -> None:
     shared.ask("CREATE TABLE cut (a Int32) ENGINE = Memory")
     lines = [

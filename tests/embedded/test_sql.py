@@ -39,6 +39,9 @@ def test_the_output_format_is_the_one_the_statement_ends_with(
         ("INSERT INTO db.values SETTINGS async_insert = 1 FORMAT TSV\n", "FORMAT\n"),
         ("INSERT INTO FUNCTION null('a Int8') VALUES", "(1)"),
         ("INSERT /* FORMAT */ INTO t (a) -- VALUES\n VALUES", "(1)"),
+        ("INSERT INTO t SELECT a FROM input('a Int8, format Int8') FORMAT TSV\n", "1\t2\n"),
+        ("INSERT INTO t SELECT format FROM (SELECT * FROM Input ('x')) FORMAT CSV\n", "; SELECT"),
+        ("INSERT INTO t WITH 1 AS x SELECT x, a FROM input('a Int8') FORMAT TSV\n", "1\n"),
     ],
 )
 def test_an_inserts_data_starts_behind_its_format(head: str, data: str) -> None:
@@ -51,6 +54,7 @@ def test_an_inserts_data_starts_behind_its_format(head: str, data: str) -> None:
         "INSERT INTO t SELECT 1 FORMAT CSV",
         "INSERT INTO t (a) WITH x AS (SELECT 1) SELECT * FROM x",
         "INSERT INTO t SELECT * FROM values('a Int8', 1)",
+        "INSERT INTO t SELECT input, 'input(' FROM t FORMAT CSV",
     ],
 )
 def test_insert_select_has_no_data(sql: str) -> None:
@@ -59,7 +63,9 @@ def test_insert_select_has_no_data(sql: str) -> None:
     assert statement.data_at is None
 
 
-@pytest.mark.parametrize("sql", ["SELECT 1; SELECT 2", "SELECT 1;;DROP TABLE t"])
+@pytest.mark.parametrize(
+    "sql", ["SELECT 1; SELECT 2", "SELECT 1;;DROP TABLE t", "INSERT INTO t SELECT 1; SELECT 2"]
+)
 def test_a_second_statement_is_refused(sql: str) -> None:
     with pytest.raises(ClickHouseError, match="Multi-statements"):
         parse(sql)

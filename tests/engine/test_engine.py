@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -161,22 +163,85 @@ def test_drift_by_hand_is_seen_by_refresh_and_healed_by_up(
     assert equal(project.verified())
 
 
-def test_a_lost_slot_is_replaced_and_the_tables_are_read_again(
+def test_a_lost_slot_is_told_in_one_message_and_the_next_up_loads_all_tables_again(
     project: Checkout, deployed: Deployed
 ) -> None:
-    url = f"{deployed.connect.url}/connectors/{deployed.connect.connector}"
+    url = deployed.connect.connector_url
     requests.put(f"{url}/stop", timeout=10).raise_for_status()
     with deployed.postgres.connect() as connection:
         _wait(lambda: _drop_slot(connection, deployed.slot))
-        # A change that no slot has kept: only a new snapshot can know of it.
+        # A change that no slot has kept: only a load can know of it.
         connection.execute("DELETE FROM inventory.inventory WHERE product_id = 1")
         connection.execute("UPDATE inventory.customers SET last_name = 'Gap' WHERE id = 1")
-    _ok(project.pulumi("refresh", "--yes", "-s", "local"))
-    _ok(project.pulumi(*UP))
+    told = f"slot {deployed.slot} is gone. What was changed since is in no log any more"
+    for command in ("status", "verify"):
+        done = project.cdc(command)
+        assert done.returncode == 1
+        lines = [line for line in (done.stdout + done.stderr).splitlines() if told in line]
+        assert len(lines) == 1 and "./cdc resync" in lines[0], done.stdout + done.stderr
+    done = project.cdc("resync")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert told in done.stdout
     assert equal(project.verified())
+    assert project.cdc("status").returncode == 0
     with deployed.clickhouse.client() as client:
         name = client.command("SELECT last_name FROM inventory.customers WHERE id = 1")
+        loads = client.query("SELECT countIf(stream != ''), count() FROM cdc.loads FINAL")
     assert name == "Gap"
+    assert loads.result_rows == [(10, 10)], "five tables, once for each slot"
+
+
+def test_a_table_is_added_and_dropped_under_load_without_touching_the_others(
+    project: Checkout, deployed: Deployed
+) -> None:
+    stack = project.folder / "Pulumi.local.yaml"
+    before = stack.read_text()
+    with deployed.postgres.connect() as connection:
+        connection.execute("CREATE TABLE inventory.extra (id integer PRIMARY KEY, note text)")
+        connection.execute(
+            "INSERT INTO inventory.extra SELECT n, 'there' FROM generate_series(1, 30000) n"
+        )
+        load = project.start(*project.command("load", "--seconds", "120", "--rate", "200"))
+        stop = threading.Event()
+        writer = threading.Thread(target=_write, args=(deployed, stop))
+        writer.start()
+        try:
+            stack.write_text(before.rstrip("\n") + "\n    - inventory.extra\n")
+            planned = _summary(_ok(project.pulumi("preview", "-s", "local")))
+            # Role, publication and connector; of the others nothing, the slot least of all.
+            assert (planned["to create"], planned["to update"]) == (6, 3), planned
+            made = _summary(_ok(project.pulumi(*UP)))
+            assert (made["created"], made["updated"]) == (6, 3), made
+        finally:
+            stop.set()
+            writer.join()
+        reports = project.verified()
+        assert len(reports) == 6 and all(report["equal"] for report in reports), reports
+        stack.write_text(before)
+        gone = _summary(_ok(project.pulumi(*UP)))
+        assert (gone["deleted"], gone["updated"]) == (6, 3), gone
+        load.terminate()
+        load.wait()
+        connection.execute("DROP TABLE inventory.extra")
+    assert equal(project.verified())
+
+
+def _write(deployed: Deployed, stop: threading.Event) -> None:
+    chance = random.Random(1)
+    with deployed.postgres.connect() as connection:
+        while not stop.is_set():
+            key = chance.randrange(1, 30_000)
+            connection.execute("DELETE FROM inventory.extra WHERE id = %s", [key])
+            connection.execute(
+                "UPDATE inventory.extra SET id = id + 30000, note = 'moved' WHERE id = %s",
+                [chance.randrange(1, 30_000)],
+            )
+            connection.execute(
+                "INSERT INTO inventory.extra VALUES (%s, 'new') ON CONFLICT (id) DO UPDATE "
+                "SET note = extra.note || '+'",
+                [chance.randrange(1, 60_000)],
+            )
+            time.sleep(0.01)
 
 
 def test_one_changed_setting_touches_only_what_depends_on_it(project: Checkout) -> None:

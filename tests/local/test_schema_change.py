@@ -30,7 +30,7 @@ CHANGES = {
     "renamed": "ALTER TABLE s.renamed RENAME COLUMN note TO remark",
     "dropped": "ALTER TABLE s.dropped DROP COLUMN note",
     "again": "ALTER TABLE s.again DROP COLUMN note; ALTER TABLE s.again ADD COLUMN note text",
-    "mood": "ALTER TYPE s.mood ADD VALUE 'new' BEFORE 'old'",
+    "mood": "ALTER TYPE s.feeling ADD VALUE 'new' BEFORE 'old'",
     "loosened": "ALTER TABLE s.loosened ALTER n DROP NOT NULL",
     "bag": "ALTER TABLE s.bag ADD COLUMN more int NOT NULL DEFAULT 7",
     "parts": "ALTER TABLE s.parts ADD COLUMN more int NOT NULL DEFAULT 7",
@@ -55,13 +55,13 @@ def _create(name: str) -> str:
     )
     return (
         f"CREATE TABLE s.{name} (id int NOT NULL, n int NOT NULL, price numeric(10,2),"
-        f" name varchar(20), note text, code int NOT NULL, mood s.mood{key}){parted}; {parts}"
+        f" name varchar(20), note text, code int NOT NULL, mood s.feeling{key}){parted}; {parts}"
         f" INSERT INTO s.{name} SELECT n, n, n / 4.0, 'name ' || n, 'note ' || n, n % 3, 'old'"
         " FROM generate_series(1, 100) n;"
     )
 
 
-SCHEMA = "CREATE SCHEMA s; CREATE TYPE s.mood AS ENUM ('old', 'older'); " + "".join(
+SCHEMA = "CREATE SCHEMA s; CREATE TYPE s.feeling AS ENUM ('old', 'older'); " + "".join(
     map(_create, (*CHANGES, *DESTRUCTIVE))
 )
 

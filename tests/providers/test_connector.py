@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import psycopg
 import pytest
 import requests
 
 from components.capture import EXACT
 from providers.base import ProviderError
 from providers.connector import ConnectorProvider
-from providers.heartbeat import HeartbeatProvider
+from providers.heartbeat import BEAT, HeartbeatProvider
 from providers.publication import PublicationProvider
 from providers.role import RoleProvider
-from providers.slot import SlotProvider
+from providers.slot import SlotProvider, fault
 from providers.topic import TopicProvider
 from tests.providers.conftest import READER_PASSWORD, Services
 
 TABLES = ["inventory.customers", "cdc.heartbeat"]
+# With a snapshot to take the connector looks for its publication at once.
+BROKEN = {
+    "publication.name": "not_there",
+    "errors.max.retries": "0",
+    "snapshot.mode": "initial",
+}
 
 
 @pytest.fixture(scope="module")
@@ -31,10 +38,17 @@ def source(services: Services) -> Iterator[None]:
         "role": "connector_reader",
         "password": READER_PASSWORD,
         "tables": ["inventory.customers"],
+        "mark": "cdc stack test",
     }
     heartbeat = {"connection": connection, "role": "connector_reader"}
-    publication = {"connection": connection, "publication": "connector_pub", "tables": TABLES}
-    slot = {"connection": connection, "slot": "connector_slot", "publication": "1"}
+    publication = {
+        "connection": connection,
+        "publication": "connector_pub",
+        "tables": TABLES,
+        "mark": "cdc stack test",
+        "prepared": False,
+    }
+    slot = _slot(services)
     RoleProvider().create(role)
     HeartbeatProvider().create(heartbeat)
     PublicationProvider().create(publication)
@@ -56,6 +70,15 @@ def source(services: Services) -> Iterator[None]:
     RoleProvider().delete("connector_reader", role)
 
 
+def _slot(services: Services) -> dict[str, Any]:
+    return {
+        "connection": services.postgres,
+        "slot": "connector_slot",
+        "publication": "1",
+        "reader": f"{services.connect}/connectors/test",
+    }
+
+
 def _props(services: Services, **config: str) -> dict[str, Any]:
     secrets = services.home / "connect" / "config"
     return {
@@ -63,6 +86,8 @@ def _props(services: Services, **config: str) -> dict[str, Any]:
         "url": services.connect,
         "generation": "1",
         "running": True,
+        "snapshot_tables": [],
+        "snapshotted": None,
         "config": {
             "name": "test",
             "connector.class": "io.debezium.connector.postgresql.PostgresConnector",
@@ -78,6 +103,7 @@ def _props(services: Services, **config: str) -> dict[str, Any]:
             "publication.name": "connector_pub",
             "publication.autocreate.mode": "disabled",
             "table.include.list": "inventory\\.customers,cdc\\.heartbeat",
+            "snapshot.mode": "no_data",
             **EXACT,
             **config,
         },
@@ -134,11 +160,58 @@ def test_a_wrong_value_is_named_before_anything_is_registered(services: Services
 
 @pytest.mark.usefixtures("source")
 def test_a_failing_tasks_trace_is_what_the_user_reads(services: Services) -> None:
-    wrong = _props(services, **{"publication.name": "not_there", "errors.max.retries": "0"})
+    wrong = _props(services, **BROKEN)
     provider = ConnectorProvider()
     with pytest.raises(ProviderError, match="ublication"):
         provider.create(wrong)
     provider.delete("test", wrong)
+
+
+@pytest.mark.usefixtures("source")
+def test_a_slot_that_was_made_again_stops_the_connector_and_is_replaced(services: Services) -> None:
+    beat = {"heartbeat.interval.ms": "200", "heartbeat.action.query": BEAT}
+    provider, props = ConnectorProvider(), _props(services, **beat)
+    outs = provider.create(props).outs
+    assert outs is not None
+    slots, slot = SlotProvider(), _slot(services)
+    rest = f"{services.connect}/connectors/test"
+    try:
+        with services.sql() as conn:
+            _wait(lambda: requests.get(f"{rest}/offsets", timeout=10).json()["offsets"])
+            assert not slots.diff("connector_slot", slot, slot).changes
+            # While it stands still: the one moment in which nothing else would tell.
+            requests.put(f"{rest}/stop", timeout=10)
+            _wait(lambda: not _being_read(conn))
+            conn.execute("SELECT pg_drop_replication_slot('connector_slot')")
+            conn.execute(BEAT)
+            conn.execute("SELECT pg_create_logical_replication_slot('connector_slot', 'pgoutput')")
+            conn.execute(BEAT)
+            assert "was made again" in fault(conn, "connector_slot", slot["reader"])
+        with pytest.raises(ProviderError, match=r"no longer in its slot.*cdc up"):
+            provider.update("test", outs, props)
+        assert slots.diff("connector_slot", slot, slot).replaces == ["slot"]
+        slots.delete("connector_slot", slot)
+        made = slots.create(slot).outs
+        assert made is not None
+        provider.update("test", outs, {**props, "generation": made["lsn"]})
+        assert not slots.diff("connector_slot", slot, slot).changes
+    finally:
+        provider.delete("test", props)
+
+
+def _being_read(conn: psycopg.Connection[Any]) -> bool:
+    """Whether somebody reads from the slot, which no other session can do meanwhile."""
+    row = conn.execute(
+        "SELECT active FROM pg_replication_slots WHERE slot_name = 'connector_slot'"
+    ).fetchone()
+    return row is not None and bool(row[0])
+
+
+def _wait(happened: Callable[[], Any]) -> None:
+    deadline = time.monotonic() + 60
+    while not happened():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.2)
 
 
 def _until_state(rest: str, state: str) -> None:

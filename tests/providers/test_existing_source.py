@@ -165,12 +165,11 @@ def test_a_reader_gets_the_whole_script_for_whoever_prepares_it(server: str) -> 
             "mark": MARK,
             "prepared": True,
             "whole": True,
-            "oid": None,
         }
         before = catalogs(server)
-        made = PublicationProvider().create(publication).outs
-        assert made is not None and int(made["oid"]) > 0
-        PublicationProvider().delete("pub_mine", made)
+        made = PublicationProvider().create(publication)
+        assert int(made.id) > 0
+        PublicationProvider().delete(made.id, publication)
         assert catalogs(server) == before, "what somebody else has prepared stays as it is"
 
         with psycopg.connect(server, autocommit=True) as conn:
@@ -368,7 +367,6 @@ def test_what_is_made_is_undone_to_the_last_grant(server: str, user: str) -> Non
         "mark": MARK,
         "prepared": False,
         "whole": True,
-        "oid": None,
     }
     captured = []
     for name in tables:
@@ -379,7 +377,7 @@ def test_what_is_made_is_undone_to_the_last_grant(server: str, user: str) -> Non
     HeartbeatProvider().create(heartbeat)
     published = PublicationProvider().create(publication).outs
     slot = SlotProvider().create(
-        {"connection": at, "slot": "cdc_mine", "publication": "1", "lsn": None}
+        {"connection": at, "slot": "cdc_mine", "publication": "1", "reader": "", "lsn": None}
     )
     assert published is not None and slot.outs is not None
     assert _tables(server, user, "administrator") == tables, "its own objects are no obstacle"

@@ -14,7 +14,7 @@ from providers.heartbeat import BEAT, HeartbeatProvider
 from providers.postgres import connected
 from providers.publication import PublicationProvider
 from providers.role import RoleProvider
-from providers.slot import SlotProvider
+from providers.slot import SlotProvider, fault
 from providers.source_table import SourceTableProvider
 from tests.providers.conftest import Services
 
@@ -133,31 +133,41 @@ def _publication(services: Services, *tables: str) -> dict[str, Any]:
         "mark": "cdc stack test",
         "prepared": False,
         "whole": True,
-        "oid": None,
     }
 
 
 def test_the_publication_holds_exactly_its_tables(services: Services) -> None:
     provider = PublicationProvider()
     props = _publication(services, "inventory.orders", "inventory.customers")
-    created = provider.create(props).outs
+    made = provider.create(props)
+    created = made.outs
     assert created is not None
-    assert int(created["oid"]) > 0
+    assert int(made.id) > 0
     with services.sql() as conn:
         conn.execute("ALTER PUBLICATION pub_test DROP TABLE inventory.orders")
         conn.execute("ALTER PUBLICATION pub_test SET (publish = 'insert')")
-    seen = provider.read("pub_test", created).outs
+    seen = provider.read(made.id, created).outs
     assert seen is not None
     assert seen["tables"] == ["inventory.customers"]
     assert set(provider.changed(seen, props)) == {"tables", "whole"}
-    healed = provider.update("pub_test", seen, props).outs
+    healed = provider.update(made.id, seen, props).outs
     assert healed == created
-    provider.delete("pub_test", props)
-    assert provider.read("pub_test", props).id == ""
+    provider.delete(made.id, props)
+    assert provider.read(made.id, props).id == ""
+    assert provider.create(props).id != made.id, "its successor is another one"
+    assert provider.read(made.id, props).id == ""
+    provider.delete(made.id, props)
 
 
 def _slot(services: Services, name: str = "slot_test") -> dict[str, Any]:
-    return {"connection": services.postgres, "slot": name, "publication": "1", "lsn": None}
+    reader = f"{services.connect}/connectors/nobody"
+    return {
+        "connection": services.postgres,
+        "slot": name,
+        "publication": "1",
+        "reader": reader,
+        "lsn": None,
+    }
 
 
 def test_the_slot_tells_where_it_began_and_goes_when_it_is_deleted(services: Services) -> None:
@@ -173,6 +183,34 @@ def test_the_slot_tells_where_it_began_and_goes_when_it_is_deleted(services: Ser
     provider.delete("slot_test", outs)
     assert provider.read("slot_test", outs).id == ""
     provider.delete("slot_test", outs)
+
+
+def test_a_slot_that_is_gone_or_lost_is_replaced(services: Services) -> None:
+    provider, props = SlotProvider(), _slot(services)
+    outs = provider.create(props).outs
+    assert outs is not None
+    with services.sql() as conn:
+        conn.execute("ALTER SYSTEM SET max_slot_wal_keep_size = '1MB'")
+        conn.execute("SELECT pg_reload_conf()")
+        try:
+            for _ in range(4):  # a segment each: more log than may be kept
+                conn.execute("CREATE TABLE filler AS SELECT generate_series(1, 100)")
+                conn.execute("DROP TABLE filler")
+                conn.execute("SELECT pg_switch_wal()")
+            conn.execute("CHECKPOINT")
+            assert provider.diff("slot_test", outs, props).replaces == ["slot"]
+            assert "is lost" in fault(conn, "slot_test", props["reader"])
+            assert provider.read("slot_test", outs).id == ""
+        finally:
+            conn.execute("ALTER SYSTEM RESET max_slot_wal_keep_size")
+            conn.execute("SELECT pg_reload_conf()")
+        provider.delete("slot_test", outs)
+        assert provider.diff("slot_test", outs, props).replaces == ["slot"]
+        again = provider.create(props).outs
+        assert again is not None
+        assert int(again["lsn"]) > int(outs["lsn"])
+        assert fault(conn, "slot_test", props["reader"]) == ""
+    provider.delete("slot_test", again)
 
 
 def test_a_slot_left_by_an_interrupted_run_is_taken_over(services: Services) -> None:

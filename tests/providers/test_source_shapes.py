@@ -172,7 +172,6 @@ def _publication(services: Services, *tables: str) -> dict[str, Any]:
         "publication": "pub_shapes",
         "tables": sorted(tables),
         "whole": True,
-        "oid": None,
     }
 
 

@@ -62,8 +62,6 @@ class _Answers(mocks.Mocks):
             outputs["value"] = pulumi.Output.secret(f"generated-{args.name}")
         elif kind == "PostgresSlot":
             outputs["lsn"] = "1000"
-        elif kind == "PostgresPublication":
-            outputs["oid"] = "16400"
         elif kind == "SourceTable":
             outputs["described"] = _described(_plain(args.inputs["table"])).model_dump_json()
         return f"{args.name}-id", outputs

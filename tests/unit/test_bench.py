@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -12,11 +13,12 @@ from catalog.model import CaptureOptions, Column, SourceTable, capture
 from catalog.objects import KafkaSettings, table_objects
 from ops.bench import untuned
 from ops.bench.figures import Commit, Seen, arrival, latencies, quantile, shown, used
-from ops.bench.model import Bench, Machine, Section, columns
+from ops.bench.model import Bench, BenchError, Machine, Section, columns
 from ops.bench.rig import queue_settings
 from ops.bench.sizes import FULL, QUICK
-from ops.bench.tables import markdown
+from ops.bench.tables import markdown, put
 
+ROOT = Path(__file__).parents[2]
 TABLE = SourceTable(
     schema_="cdc_bench",
     name="x",
@@ -154,6 +156,18 @@ def test_markdown_has_every_figure_under_its_unit_with_its_method() -> None:
     assert "| 100 rows/s | 123 | 1,000 |\n| none | – | 0 |" in text
     assert "| processor, cores | a &#124; b, 2 |" in text
     assert "| `poll.interval.ms` | 20 |" in text
+
+
+def test_a_page_takes_new_figures_between_its_marks_and_keeps_the_rest() -> None:
+    page = (ROOT / "docs" / "benchmarks.md").read_text("utf-8")
+    once = put(page, "| 1 |\n")
+    assert "<!-- bench -->\n| 1 |\n<!-- /bench -->" in once
+    assert put(put(once, "| 2 |\n"), "| 1 |\n") == once
+    assert once.split("<!-- bench -->")[0] == page.split("<!-- bench -->")[0]
+    assert once.split("<!-- /bench -->")[1] == page.split("<!-- /bench -->")[1]
+    for wrong in ("no marks", page + "<!-- bench -->", page.replace("<!-- /bench -->", "")):
+        with pytest.raises(BenchError, match="one line"):
+            put(wrong, "")
 
 
 def test_a_scaled_run_keeps_its_rates_and_enough_of_everything() -> None:
