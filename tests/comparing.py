@@ -5,11 +5,13 @@ Both databases write their values in their own way; here each text is read as wh
 
 from __future__ import annotations
 
+import json
 import re
 import struct
 from collections import Counter
 from collections.abc import Callable, Iterable
 from decimal import Decimal
+from ipaddress import ip_interface
 
 import psycopg
 from clickhouse_connect.driver.client import Client
@@ -25,18 +27,18 @@ def source_rows(connection: psycopg.Connection, table: CapturedTable) -> Rows:
     """Every row that Postgres has, how often. The session's settings are changed for it."""
     connection.execute(
         "SET timezone = 'UTC'; SET datestyle = 'ISO, YMD'; SET extra_float_digits = 1;"
-        " SET bytea_output = 'hex'"
+        " SET bytea_output = 'hex'; SET intervalstyle = 'postgres'"
     )
-    listed = ", ".join(f"{pg_ident(column.name)}::text" for column in table.source.columns)
-    name = f"{pg_ident(table.source.schema_)}.{pg_ident(table.source.name)}"
-    return _rows(table.source.columns, connection.execute(f"SELECT {listed} FROM {name}".encode()))
+    listed = ", ".join(_source(pg_ident(c.name), _kind(c)) for c in table.source.columns)
+    query = f"SELECT {listed} FROM {table.source.rows}"
+    return _rows(table.source.columns, connection.execute(query.encode()))
 
 
 def target_rows(client: Client, table: CapturedTable) -> Rows:
     """Every row that the view of current rows shows, how often."""
-    listed = ", ".join(_readable(column) for column in table.source.columns)
-    name = f"{ch_ident(table.database)}.{ch_ident(table.table)}"
-    return _rows(table.source.columns, client.query(f"SELECT {listed} FROM {name}").result_rows)
+    listed = ", ".join(_target(ch_ident(c.name), _kind(c)) for c in table.source.columns)
+    query = f"SELECT {listed} FROM {ch_ident(table.database)}.{ch_ident(table.table)}"
+    return _rows(table.source.columns, client.query(query).result_rows)
 
 
 def differences(ours: Rows, theirs: Rows, most: int = 5) -> str:
@@ -49,29 +51,66 @@ def differences(ours: Rows, theirs: Rows, most: int = 5) -> str:
 
 
 def _rows(columns: Iterable[Column], rows: Iterable[Iterable[str | None]]) -> Rows:
-    readers = [_reader(column.pg_type) for column in columns]
+    kinds = [_kind(column) for column in columns]
     return Counter(
-        tuple(None if text is None else read(text) for read, text in zip(readers, row, strict=True))
+        tuple(
+            None if text is None else _read(kind, text)
+            for kind, text in zip(kinds, row, strict=True)
+        )
         for row in rows
     )
 
 
-def _readable(column: Column) -> str:
-    name = ch_ident(column.name)
-    return (
-        f"concat('\\\\x', lower(hex({name})))" if column.pg_type == "bytea" else f"toString({name})"
-    )
+def _kind(column: Column) -> str:
+    """The type without its modifier."""
+    return re.sub(r"\(.*?\)", "", column.pg_type)
 
 
-def _reader(pg_type: str) -> Callable[[str], object]:
-    name = re.sub(r"\(.*?\)", "", pg_type)
-    return _READERS.get(name, str)
+def _source(column: str, kind: str) -> str:
+    if kind.endswith("[]"):
+        return f"to_jsonb({column}::text[])::text"
+    if kind == "interval":
+        return (
+            f"concat_ws(',', extract(year FROM {column}) * 12 + extract(month FROM {column}),"
+            f" extract(day FROM {column}), extract(hour FROM {column}) * 3600000000"
+            f" + extract(minute FROM {column}) * 60000000 + extract(microseconds FROM {column}))"
+        )
+    return f"{column}::numeric::text" if kind == "money" else f"{column}::text"
+
+
+def _target(column: str, kind: str) -> str:
+    if kind.endswith("[]"):
+        # As texts, for JSON has no word for NaN.
+        texts = f"CAST({column}, 'Array(Nullable(String))')"
+        return f"if(isNull({column}), NULL, toJSONString({texts}))"
+    if kind == "interval":
+        fields = [f"toString({column}.{part})" for part in ("months", "days", "microseconds")]
+        return f"concat({fields[0]}, ',', {fields[1]}, ',', {fields[2]})"
+    if kind == "point":
+        return f"concat('(', toString({column}.x), ',', toString({column}.y), ')')"
+    return f"concat('\\\\x', lower(hex({column})))" if kind == "bytea" else f"toString({column})"
+
+
+def _read(kind: str, text: str) -> object:
+    if kind.endswith("[]"):
+        items = json.loads(text, parse_float=str, parse_int=str, parse_constant=str)
+        read = _READERS.get(kind[:-2], str)
+        return tuple(None if item is None else read(_plain(item)) for item in items)
+    return _READERS.get(kind, str)(text)
+
+
+def _plain(item: object) -> str:
+    return str(item).lower() if isinstance(item, bool) else str(item)
 
 
 def _float(text: str, size: str) -> object:
     # As bits, for NaN is not equal to itself; + 0 makes -0 and 0 equal, as they are in Postgres.
     value = float(text) + 0.0
     return "NaN" if value != value else struct.pack(size, value)
+
+
+def _whole(text: str) -> int:
+    return int(Decimal(text))
 
 
 def _micros(text: str) -> str:
@@ -92,4 +131,10 @@ _READERS: dict[str, Callable[[str], object]] = {
     "timestamp without time zone": _micros,
     "timestamp with time zone": _micros,
     "time without time zone": _micros,
+    "money": Decimal,
+    "bpchar": lambda text: text.rstrip(" "),
+    "inet": ip_interface,
+    # A NULL is a tuple of NULLs.
+    "interval": lambda text: tuple(map(_whole, text.split(","))) if text else None,
+    "point": lambda text: tuple(_float(each, "<d") for each in text.strip("()").split(",")),
 }

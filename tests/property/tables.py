@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from catalog.names import ch_ident, pg_ident, pg_qualified
-from tests.property.values import ARGUMENTS, KEYS, VALUES, Chance, value
+from tests.property.values import ARGUMENTS, HASHED, KEYS, VALUES, Chance, value
 
 NAMES = (
     "id",
@@ -159,10 +159,10 @@ def _table(chance: Chance, schema: str, number: int) -> Table:
     key = tuple(
         Column(name, pg_type, False, tuple(value(chance, pg_type) for _ in range(KEY_VALUES)))
         for name in names[: chance.choice((1, 1, 2, 3))]
-        for pg_type in [_type(chance, KEYS)]
+        for pg_type in [_type(chance, HASHED if kind == "partitioned" else KEYS)]
     )
     others = [
-        Column(name, _type(chance, list(VALUES)), chance.random() < 0.6)
+        Column(name, _type(chance, tuple(VALUES)), chance.random() < 0.6)
         for name in names[len(key) :]
     ]
     columns = [*key, *others]
@@ -178,6 +178,6 @@ def _table(chance: Chance, schema: str, number: int) -> Table:
     )
 
 
-def _type(chance: Chance, names: list[str]) -> str:
+def _type(chance: Chance, names: Sequence[str]) -> str:
     name = chance.choice(names)
     return name + chance.choice(ARGUMENTS.get(name, ("",)))

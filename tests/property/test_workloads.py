@@ -18,7 +18,7 @@ from catalog.types import supported_types
 from tests.pipeline import Pipeline, capturing
 from tests.property.shrinking import shrunk
 from tests.property.tables import Table, tables
-from tests.property.values import VALUES, Chance
+from tests.property.values import UNTRIED, VALUES, Chance
 from tests.property.workloads import Step, run, workload
 
 SEED = int(os.environ.get("CDC_TEST_SEED", random.randrange(10**6)))
@@ -52,7 +52,8 @@ def steps_of(seed: int, number: int) -> list[Step]:
 
 
 def test_every_type_that_can_be_captured_is_among_the_random_columns() -> None:
-    assert set(VALUES) == set(supported_types())
+    tried = {name for name in VALUES if not name.endswith("[]")}
+    assert tried | UNTRIED.keys() == set(supported_types())
 
 
 def test_a_seed_gives_the_same_tables_and_workloads_each_time() -> None:
