@@ -110,7 +110,7 @@ class Types:
 
     def verify(self, table: str) -> dict[str, Any]:
         done = self.project.cdc("verify", table, "--json", "--wait", "180", timeout=400)
-        assert done.returncode in (0, 1), done.stderr
+        assert done.returncode in (0, 1) and done.stdout, done.stderr
         [report] = json.loads(done.stdout)
         assert report["problem"] is None, report
         return dict(report)
