@@ -9,6 +9,7 @@ import psycopg
 
 from catalog.model import CatalogError, Column, SourceTable
 from catalog.names import pg_ident
+from catalog.types import COPY_SETTINGS, mapping_of
 
 _TABLE = """
 SELECT c.oid::int8, c.relkind::text, c.relpersistence::text
@@ -42,11 +43,17 @@ WITH RECURSIVE behind AS (
 )
 SELECT a.attname, format_type(a.atttypid, a.atttypmod), NOT a.attnotnull,
        CASE WHEN a.attgenerated <> '' THEN pg_get_expr(d.adbin, d.adrelid) END,
-       nullif(base.name, format_type(a.atttypid, a.atttypmod))
+       nullif(base.name, format_type(a.atttypid, a.atttypmod)),
+       a.attnum, a.attgenerated = '' AND (a.atthasdef OR a.attidentity <> '')
 FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 JOIN base USING (attnum)
 WHERE a.attrelid = %(oid)s AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attnum
+"""
+
+_MISSING = """
+SELECT attname, (attmissingval::text::text[])[1] FROM pg_attribute
+WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped AND atthasmissing
 """
 
 # Unique indexes that always hold for all rows, with the columns they are made of; the primary key
@@ -124,9 +131,15 @@ def describe(
             generated=generated,
             base_type=base_type,
             as_text=name_ in as_text,
+            number=number,
+            defaulted=defaulted,
         )
-        for name_, pg_type, nullable, generated, base_type in conn.execute(_COLUMNS, {"oid": oid})
+        for name_, pg_type, nullable, generated, base_type, number, defaulted in conn.execute(
+            _COLUMNS, {"oid": oid}
+        )
     )
+    if any((c.base_type or c.pg_type) == "money" for c in columns):
+        check_money(conn, qualified)
     return SourceTable(
         schema_=schema,
         name=name,
@@ -134,6 +147,44 @@ def describe(
         key=_key(conn, oid, qualified, columns, key),
         partitioned=kind == "p",
     )
+
+
+def check_money(conn: psycopg.Connection[Any], qualified: str) -> None:
+    """Raise `CatalogError` unless money has two decimals here, which lc_monetary decides.
+
+    Money is a number of the smallest unit; streamed and copied it is taken for hundredths.
+    """
+    found = conn.execute("SELECT '1.234'::numeric::money::numeric::text").fetchone()
+    if found is None or found[0] != "1.23":
+        raise CatalogError(
+            f"{qualified} has a column of type money, in a database whose lc_monetary has not two "
+            "decimals: make it numeric, ALTER TABLE … ALTER COLUMN … TYPE numeric(19,2)"
+        )
+
+
+def missing_values(conn: psycopg.Connection[Any], table: SourceTable) -> dict[str, str]:
+    """What rows have in columns that were added since, by column, as COPY writes it.
+
+    Postgres gives them a constant default without touching them, so no event tells of it. Not for
+    partitioned tables, of which every partition has its own.
+    """
+    regclass = ".".join(map(pg_ident, (table.schema_, table.name)))
+    found: list[tuple[str, str]] = conn.execute(_MISSING, [regclass]).fetchall()
+    written = {}
+    with conn.transaction():
+        for name, value in COPY_SETTINGS:
+            conn.execute("SELECT set_config(%s, %s, true)", [name, value])
+        columns = {column.name: column for column in table.columns}
+        for name, text in found:
+            column = columns[name]
+            made = mapping_of(column)
+            if made is not None and made.nullable is None and not made.in_variant:
+                read = f"SELECT %s::{column.pg_type} AS v"
+                query = f"SELECT ({made.load.pg('v')})::text FROM ({read}) AS old"
+                row = conn.execute(query.encode(), [text]).fetchone()
+                assert row is not None
+                written[name] = row[0]
+    return written
 
 
 def replica_identities(conn: psycopg.Connection[Any], qualified: str) -> dict[str, str]:

@@ -42,6 +42,15 @@ class Column(_Frozen):
         "`composite`, `range`, `multirange`, an extension's name for it, or `unknown`",
     )
     as_text: bool = Field(default=False, description="kept as the text that Postgres shows")
+    number: int = Field(default=0, description="attnum, which a renamed column keeps")
+    defaulted: bool = Field(
+        default=False, description="has a default, so old rows may have a value since it was added"
+    )
+    missing: str | None = Field(
+        default=None,
+        description="what rows have that are older than the column, as COPY writes it; None for "
+        "NULL and for columns that were there from the beginning",
+    )
 
 
 class SourceTable(_Frozen):

@@ -16,9 +16,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from catalog.model import CapturedTable, CaptureOptions, CatalogError, SourceTable
+from catalog.model import CapturedTable, CaptureOptions, CatalogError, Column, SourceTable
 from catalog.names import ch_ident, ch_qualified, ch_string
 from catalog.parsing import LOADED, TIME, WORD, Parser, sql
+from catalog.types import TypeMapping
 from catalog.types.registry import mappings
 
 Kind = Literal["database", "table", "queue", "materialized_view", "view"]
@@ -31,7 +32,7 @@ _META: tuple[tuple[str, str], ...] = (
     ("processing_ts_ms", f"{TIME} CODEC(Delta, ZSTD(1))"),
     ("_lsn", "UInt64 CODEC(Delta, ZSTD(1))"),
     ("_txid", "UInt64 CODEC(Delta, ZSTD(1))"),
-    ("_version", "UInt64 CODEC(Delta, ZSTD(1))"),
+    ("_version", "UInt128 CODEC(ZSTD(1))"),
     ("_deleted", "UInt8 CODEC(ZSTD(1))"),
     ("_partition", "UInt32 CODEC(ZSTD(1))"),
     ("_offset", "UInt64 CODEC(Delta, ZSTD(1))"),
@@ -128,6 +129,7 @@ def platform_objects() -> list[SqlObject]:
             (
                 ("source", "LowCardinality(String)"),
                 ("lsn", "UInt64"),
+                ("version", "UInt128"),
                 ("txid", "UInt64"),
                 ("source_ts_ms", TIME),
                 ("_synced_at", f"{TIME} DEFAULT now64(3, 'UTC')"),
@@ -183,7 +185,10 @@ def table_objects(
     columns = source.stored
     stored = (
         *(
-            (columns[c.name], f"{made.stored(c.nullable)} CODEC({made.codec})")
+            (
+                columns[c.name],
+                f"{made.stored(c.nullable)}{_for_old_rows(c, made)} CODEC({made.codec})",
+            )
             for c in source.columns
             if (made := parser.types[c.name])
         ),
@@ -365,6 +370,13 @@ def _renamed(expression: str, source: SourceTable) -> str:
         return found[0] if name in (None, found[1], found[2]) else ch_ident(name)
 
     return WORD.sub(stored, expression)
+
+
+def _for_old_rows(column: Column, made: TypeMapping) -> str:
+    if column.missing is None:
+        return ""
+    text = f"CAST({ch_string(column.missing)}, {ch_string(f'Nullable({made.load.input})')})"
+    return f" DEFAULT {made.load.ch(text)}"
 
 
 def _list(names: Sequence[str]) -> str:

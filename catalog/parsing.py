@@ -38,6 +38,7 @@ READ: tuple[tuple[str, str], ...] = (
     ("_committed_ms", "Nullable(Int64)"),
     ("_sent_ms", "Nullable(Int64)"),
     ("_position", "Nullable(UInt64)"),
+    ("_preceding", "Nullable(UInt64)"),
     ("_transaction", "Nullable(UInt64)"),
     ("_keys", "Array(String)"),
     ("_expected", "UInt8"),
@@ -53,6 +54,7 @@ _CHANGE: tuple[tuple[str, str], ...] = (
 # After decode.sql, beside the groups of values.
 DECODED: tuple[tuple[str, str], ...] = (
     *_CHANGE,
+    ("_preceding_lsn", "UInt64"),
     ("_whole", "UInt8"),
     ("_complete", "UInt8"),
     ("_unreadable", "UInt8"),
@@ -62,7 +64,7 @@ DECODED: tuple[tuple[str, str], ...] = (
 # After name.sql, beside the columns.
 PARSED: tuple[tuple[str, str], ...] = (
     *_CHANGE,
-    ("_version", "UInt64"),
+    ("_version", "UInt128"),
     ("_deleted", "UInt8"),
     ("_applied", "UInt8"),
     ("_suspect", "UInt8"),
@@ -74,6 +76,7 @@ ASIDE: tuple[tuple[str, str], ...] = (
     ("source_ts_ms", TIME),
     ("_lsn", "UInt64"),
     ("_txid", "UInt64"),
+    ("_version", "UInt128"),
     ("_applied", "UInt8"),
     ("_suspect", "UInt8"),
     *_ORIGIN,

@@ -79,6 +79,7 @@ class CapturedTable(pulumi.ComponentResource):
             return [replay_statement(captured(described), options, int(lsn))]
 
         self._options, self._clickhouse = options, clickhouse.connection
+        self._loads = args.source_table.loads
         described = args.source_table.described
         known = pulumi.Output.all(described, source.slot.lsn)
         self.objects = Objects(
@@ -116,6 +117,7 @@ class CapturedTable(pulumi.ComponentResource):
             heartbeat_topic=capture.heartbeat_topic,
             reader=source.reader,
             stream=source.slot.lsn,
+            loads=self._loads,
             # An output of what may be about to change would make every load look so in a preview.
             snapshotted=capture.connector.snapshotted
             if self._options.initial_load == "stream"

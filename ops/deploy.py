@@ -20,6 +20,7 @@ from ops import engine, places
 from ops.stack import StackError, activate, must_be_known, stacks
 from platforms.supervisor import Supervisor
 from providers.initial_load import LOADING
+from providers.source_table import LOADED_AGAIN
 
 # What the engine adds to a failure that it has already told.
 ECHOES = (
@@ -48,8 +49,11 @@ def deploy(name: str, console: Console) -> str:
         def heed(event: events.EngineEvent) -> None:
             listen(event)
             diagnostic = event.diagnostic_event
-            if diagnostic is not None and diagnostic.severity == "warning":
-                cautions[_plain(diagnostic.message)] = None
+            if diagnostic is None:
+                return
+            told = _plain(diagnostic.message)
+            if diagnostic.severity == "warning" or told.startswith(LOADED_AGAIN):
+                cautions[told] = None
 
         plan = _run(failures, lambda: stack.preview(on_event=heed))
     for caution in cautions:

@@ -24,6 +24,7 @@ TIERS = {
     "providers": "dynamic providers against the real services",
     "engine": "the real Pulumi engine: preview, up, drift, refresh, interruption, destroy",
     "local": "the whole embedded stack, end to end",
+    "property": "random workloads on random tables through the whole stack",
     "faults": "kill -9 of each service under load, and the data after it",
 }
 

@@ -16,20 +16,25 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from pulumi.dynamic import CreateResult, ReadResult, Resource, UpdateResult
 
+from catalog.names import ch_ident
 from catalog.objects import SqlObject
 from providers.base import Props, Provider, ProviderError, own, until
 
 ALLOW = "set cdc:allowDestructive to apply it all the same"
 START = 60.0  # seconds a server may take until it answers
 Object = Mapping[str, Any]
+_DEFAULT = re.compile(r" DEFAULT (.*) CODEC\(", re.DOTALL)
+_SIZED = re.compile(r"(?P<name>U?Int|Float|Decimal)\(?(?P<size>\d+)(?:, (?P<scale>\d+)\))?")
 
 
 class ObjectsProvider(Provider):
     """Applies an ordered set of objects, each by the gentlest way there is.
 
-    Tables get added columns by ALTER; views change in place; a queue holds no data and is made
-    again. What would lose data (a column gone or of another type, another engine or key) is refused
-    unless the stack says `allowDestructive`.
+    Tables get added columns by ALTER, and columns whose type only grew the larger one; a column
+    that is wanted no more keeps what it has; views change in place; a queue holds no data and is
+    made again. What would lose data (another type, another engine or key) is refused unless the
+    stack says `allowDestructive`: then columns are converted and dropped, and a table with another
+    engine or key is made again, empty.
 
     Destroying it drops queues and views and keeps tables with data: `./cdc down --purge` removes
     those, and so does DROP DATABASE by hand.
@@ -179,7 +184,10 @@ def _make(client: Client, each: Object, old: Object | None, destructive: bool) -
     kind, name = each["kind"], _quoted(each["name"])
     live = _live(client, each["name"])
     if live and kind == "table" and _holds_data(each):
-        if each["columns"]:  # a table of sql/clickhouse/reference is known by its statement only
+        if destructive and old is not None and _made_anew(each, old):
+            client.command(f"DROP TABLE {name} SYNC")
+            client.command(each["create"])
+        elif each["columns"]:  # a table of sql/clickhouse/reference is known by its statement only
             _fit(client, each, live, destructive)
         return
     if live and kind in ("table", "queue") and each != old:
@@ -189,18 +197,20 @@ def _make(client: Client, each: Object, old: Object | None, destructive: bool) -
 
 
 def _fit(client: Client, each: Object, live: Mapping[str, Any], destructive: bool) -> None:
-    """Adds the columns that are missing; changes and drops only where that is allowed."""
+    """Adds the columns that are missing; converts and drops only where that is allowed."""
     name, have, wanted = _quoted(each["name"]), dict(live["columns"]), dict(each["columns"])
     spelled = _declared_types(client, wanted)
-    lost = [c for c in wanted if c in have and have[c] != spelled[c]]
+    changed = [c for c in wanted if c in have and not _holds(have[c], spelled[c])]
+    lost = [c for c in changed if not _widens(have[c], spelled[c])]
     if lost and not destructive:
         told = ", ".join(f"{c} is {have[c]} and should be {spelled[c]}" for c in lost)
         raise ProviderError(f"{each['name']}: {told}; {ALLOW}")
     after = ""
     for column, kind in wanted.items():
         if column not in have:
+            _must_hold_default(client, each["name"], column, kind)
             client.command(f"ALTER TABLE {name} ADD COLUMN {_quoted(column)} {kind}{after}")
-        elif column in lost:
+        elif column in changed:
             client.command(f"ALTER TABLE {name} MODIFY COLUMN {_quoted(column)} {kind}")
         after = f" AFTER {_quoted(column)}"
     if destructive:
@@ -208,12 +218,52 @@ def _fit(client: Client, each: Object, live: Mapping[str, Any], destructive: boo
             client.command(f"ALTER TABLE {name} DROP COLUMN {_quoted(column)}")
 
 
+def _must_hold_default(client: Client, table: str, column: str, kind: str) -> None:
+    """What rows that are there will show in a new column; read only then, it would throw then."""
+    found = _DEFAULT.search(kind)
+    if found is None:
+        return
+    try:
+        client.query(f"SELECT CAST(({found[1]}), {_text(_type(kind))})")
+    except ClickHouseError as error:
+        raise ProviderError(
+            f"{table}: column {column} can't hold the default that the rows already there were "
+            f"given: list it in the table's `as_text`"
+        ) from error
+
+
+def _holds(have: str, wanted: str) -> bool:
+    """Whether a column may stay as it is: NULL is possible where it is not wanted any more."""
+    return have in (wanted, f"Nullable({wanted})")
+
+
+def _widens(have: str, wanted: str) -> bool:
+    """Whether every value of one type is also one of the other."""
+    have = _inner(have) if wanted.startswith("Nullable(") else have
+    wanted = _inner(wanted)
+    old, new = _SIZED.fullmatch(have), _SIZED.fullmatch(wanted)
+    if have == wanted:
+        return True
+    if old is None or new is None or old["name"] != new["name"]:
+        return False
+    if old["name"] == "Decimal":
+        whole = int(old["size"]) - int(old["scale"]), int(new["size"]) - int(new["scale"])
+        return whole[0] <= whole[1] and int(old["scale"]) <= int(new["scale"])
+    return int(old["size"]) <= int(new["size"])
+
+
+def _inner(kind: str) -> str:
+    return kind.removeprefix("Nullable(").removesuffix(")") if kind[:9] == "Nullable(" else kind
+
+
 def _declared_types(client: Client, columns: Mapping[str, str]) -> dict[str, str]:
     """The server's own spelling of the declared types, without codecs and defaults."""
     listed = ", ".join(
         f"toTypeName(defaultValueOfTypeName({_text(_type(kind))}))" for kind in columns.values()
     )
-    spelled = client.query(f"SELECT {listed}").result_rows[0]
+    # As in system.columns: tuples on one line.
+    plain = {"print_pretty_type_names": 0}
+    spelled = client.query(f"SELECT {listed}", settings=plain).result_rows[0]
     return dict(zip(columns, spelled, strict=True))
 
 
@@ -253,20 +303,30 @@ def _losses(each: Object, old: Object) -> list[str]:
     """A sentence for each way in which the change would lose data of a table."""
     if not _holds_data(each):
         return []
+    if _made_anew(each, old):
+        return [
+            f"{each['name']}: another engine, key or partitioning means a new table, without its "
+            f"history and to be loaded again; {ALLOW}"
+        ]
     new = {column: _type(kind) for column, kind in each["columns"]}
-    told = [
-        f"{each['name']}: column {column} would be "
-        + (f"changed from {_type(kind)} to {new[column]}" if column in new else "dropped")
-        + f"; {ALLOW}"
+    return [
+        f"{each['name']}: column {column} would be changed from {have} to {new[column]}; {ALLOW}"
         for column, kind in old["columns"]
-        if new.get(column) != _type(kind)
+        if column in new
+        for have in [_type(kind)]
+        if not _holds(have, new[column]) and not _widens(have, new[column])
     ]
+
+
+def _made_anew(each: Object, old: Object) -> bool:
+    """Whether the table can't become what is wanted: rows lie in the order of their key."""
     if each["body"] != old["body"]:
-        told.append(
-            f"{each['name']}: its engine, key or partitioning can't change in place; "
-            "give it another `target`, or drop it by hand to have it made again"
-        )
-    return told
+        return True
+    had, order = dict(old["columns"]), each["body"].split("ORDER BY")[-1]
+    return any(
+        ch_ident(column) in order and _type(kind) != _type(had.get(column, kind))
+        for column, kind in each["columns"]
+    )
 
 
 def _type(kind: str) -> str:

@@ -63,6 +63,7 @@ class InitialLoad(Resource, module="cdc", name="InitialLoad"):
         kafka: bootstrap address for the operator. heartbeat_topic: of the connector.
         reader: the connector's address in Kafka Connect's REST API.
         stream: the slot's `lsn`; another slot is another stream, and the table is loaded again.
+        loads: how often the table has to be loaded beside one stream; one more, and it is again.
         snapshotted: the tables that the connector's own snapshot read; asked only of a table whose
             rows come through the stream.
         workers: ranges of rows copied at the same time.
@@ -81,6 +82,7 @@ class InitialLoad(Resource, module="cdc", name="InitialLoad"):
         heartbeat_topic: str,
         reader: str,
         stream: pulumi.Input[str],
+        loads: pulumi.Input[int],
         snapshotted: pulumi.Input[list[str]],
         workers: int,
         opts: pulumi.ResourceOptions | None = None,
@@ -98,6 +100,7 @@ class InitialLoad(Resource, module="cdc", name="InitialLoad"):
                 "heartbeat_topic": heartbeat_topic,
                 "reader": reader,
                 "stream": stream,
+                "loads": loads,
                 "snapshotted": snapshotted,
                 "workers": workers,
                 "loaded": True,
@@ -108,7 +111,10 @@ class InitialLoad(Resource, module="cdc", name="InitialLoad"):
 
 def _target(props: Props) -> Target:
     captured = CapturedTable.model_validate_json(props["captured"])
-    return Target(props["clickhouse"], captured, props["stream"])
+    # Before the first reason to load again the load is named as `./cdc resync` names its own.
+    again = int(props["loads"]) - 1
+    stream = f"{props['stream']}, again {again}" if again else props["stream"]
+    return Target(props["clickhouse"], captured, stream)
 
 
 def _load(props: Props) -> None:
@@ -144,7 +150,7 @@ def _load(props: Props) -> None:
         progress=tell,
     )
     try:
-        if options.initial_load == "stream":
+        if options.initial_load == "stream" and int(props["loads"]) == 1:
             if name not in props["snapshotted"]:
                 raise ProviderError(
                     f"{name}: `initial_load: stream` is possible only for tables that are there "

@@ -8,11 +8,16 @@ from typing import Any
 import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, UpdateResult
 
-from catalog.introspect import describe, replica_identities
+from catalog.changes import completed, former_names, must_load_again
+from catalog.introspect import describe, missing_values, replica_identities
 from catalog.model import CaptureOptions, CatalogError
+from catalog.model import SourceTable as Described
 from catalog.objects import check
 from providers.base import Props, Provider, ProviderError, own
 from providers.postgres import Connection, alter_table, connected, value
+
+#: Begins a line on standard output that a preview and an update show: why a table is copied.
+LOADED_AGAIN = "to be loaded again: "
 
 
 class SourceTableProvider(Provider):
@@ -25,7 +30,7 @@ class SourceTableProvider(Provider):
 
     def create(self, props: Props) -> CreateResult:
         with connected(props["connection"]) as connection:
-            outs = _described(connection, props)
+            outs = {**_described(connection, props), "loads": 1, "former": []}
             previous = replica_identities(connection, props["table"])
             _set_full(connection, previous)
         return CreateResult(props["table"], {**outs, "previous": previous})
@@ -36,7 +41,7 @@ class SourceTableProvider(Provider):
         """
         try:
             with connected(_olds["connection"], patience=1.0) as connection:
-                described = _described(connection, _news)["described"]
+                described = _described(connection, _news, _olds)["described"]
                 live = {**_olds, "identity": _identity(connection, _news["table"])}
         except ProviderError:
             # Unreachable, or no longer capturable; the update, if any, will say so.
@@ -54,7 +59,7 @@ class SourceTableProvider(Provider):
 
     def update(self, _id: str, _olds: Props, _news: Props) -> UpdateResult:
         with connected(_news["connection"]) as connection:
-            outs = _described(connection, _news)
+            outs = _described(connection, _news, _olds)
             found = replica_identities(connection, _news["table"])
             _set_full(connection, found)
         # Of a partition that is new since, what it has now is what it had before.
@@ -77,10 +82,13 @@ class SourceTable(Resource, module="cdc", name="SourceTable"):
 
     Attributes:
         described: a `catalog.model.SourceTable` as JSON.
+        loads: how often the table has to be loaded, because Postgres changed its rows without an
+            event. The first load counts.
     """
 
     table: pulumi.Output[str]
     described: pulumi.Output[str]
+    loads: pulumi.Output[int]
 
     def __init__(
         self,
@@ -100,19 +108,41 @@ class SourceTable(Resource, module="cdc", name="SourceTable"):
                 "identity": "FULL",
                 "described": None,
                 "previous": None,
+                "loads": None,
+                "former": None,
             },
             opts,
         )
 
 
-def _described(connection: Connection, props: Props) -> Props:
+def _described(connection: Connection, props: Props, olds: Props | None = None) -> Props:
+    """The outputs that tell of the table; beside `olds`, those it was last deployed with."""
     options = CaptureOptions.model_validate_json(props["options"])
     try:
         described = describe(connection, options.table, options.key, options.as_text)
         check(described, options)
     except CatalogError as error:
         raise ProviderError(str(error)) from error
-    return {**own(props), "described": described.model_dump_json()}
+    if olds is None:
+        return {**own(props), "described": described.model_dump_json()}
+    before = Described.model_validate_json(olds["described"])
+    described = completed(described, before, missing_values(connection, described))
+    reason = must_load_again(before, described, olds["former"]) or _ordered_anew(olds, options)
+    if reason:
+        print(f"{LOADED_AGAIN}{options.table}: {reason}", flush=True)
+    return {
+        **own(props),
+        "described": described.model_dump_json(),
+        "loads": olds["loads"] + bool(reason),
+        "former": former_names(before, described, olds["former"]),
+    }
+
+
+def _ordered_anew(olds: Props, options: CaptureOptions) -> str:
+    """Its tables in ClickHouse have to be made again for such a change."""
+    before = CaptureOptions.model_validate_json(olds["options"])
+    same = before.order_by == options.order_by and before.partition_by == options.partition_by
+    return "" if same else "another order or partitioning"
 
 
 def _identity(connection: Connection, name: str) -> str | None:

@@ -45,7 +45,8 @@ public final class ExactText implements CustomConverter<SchemaBuilder, Relationa
     // What Postgres can hold; beyond lie the values by which its driver means infinity.
     private static final LocalDate NEVER_BEFORE = LocalDate.of(-4713, 11, 24);
     private static final LocalDate LAST_DATE = LocalDate.of(5874897, 12, 31);
-    // java.sql.Date, which only Debezium's own snapshot has, counts in the Julian calendar before.
+    // java.sql.Date, which only Debezium's own snapshot has, counts in the Julian calendar before, and
+    // takes years BC for others.
     private static final LocalDate GREGORIAN = LocalDate.of(1582, 10, 15);
     private static final Pattern PLAIN_TIMESTAMP =
             Pattern.compile("(\\d{4}-\\d\\d-\\d\\d) (\\d\\d:\\d\\d:\\d\\d(\\.\\d+)?)");
@@ -86,8 +87,10 @@ public final class ExactText implements CustomConverter<SchemaBuilder, Relationa
 
     private static String date(Object value) {
         if (value instanceof java.sql.Date) {
-            LocalDate day = ((java.sql.Date) value).toLocalDate();
-            return day.isBefore(GREGORIAN) ? UNAVAILABLE : date(day);
+            // Of the JVM's time zone, which is UTC.
+            long epochDay = Math.floorDiv(((java.sql.Date) value).getTime(), 86_400_000L);
+            LocalDate day = LocalDate.ofEpochDay(Math.min(epochDay, LocalDate.MAX.toEpochDay()));
+            return epochDay < GREGORIAN.toEpochDay() ? UNAVAILABLE : date(day);
         }
         if (!(value instanceof LocalDate)) {
             return UNAVAILABLE;

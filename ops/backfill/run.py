@@ -31,6 +31,7 @@ from ops.backfill.errors import BackfillError, SourceMovedError
 from ops.backfill.target import Load, Range, Target
 from ops.position import CaughtUp
 from ops.progress import Progress, silent
+from providers.heartbeat import BEAT
 
 ATTEMPTS = 5  # loads begun again because the source's rows moved
 STREAM_SECONDS = 3600.0  # for the stream to pass the last snapshot
@@ -146,6 +147,8 @@ class Backfill:
         table = self._table.source
         highest = self._target.highest()
         cut = source.cut(connection, table)
+        # Whoever writes after the cut ranks by this commit or by a later one, see source.begin().
+        sessions[0].execute(BEAT)
         for session in sessions:
             source.share(session, table, cut.snapshot)
         connection.execute("COMMIT")

@@ -16,6 +16,7 @@ from catalog.model import SourceTable
 from catalog.names import pg_qualified
 from catalog.types import COPY_SETTINGS
 from ops.backfill.errors import BackfillError
+from providers.heartbeat import BEAT
 
 PATIENCE = 300.0  # seconds for transactions that are older than the load
 CUT_LOCK, CUT_TRIES, CUT_PAUSE = "3s", 20, 2.0  # a moment without writers: each try, tries, seconds
@@ -87,6 +88,9 @@ def session(connect: Connect) -> Iterator[psycopg.Connection[Any]]:
 def begin(connection: psycopg.Connection[Any]) -> Beginning:
     """The position from which on the stream has every change of the table."""
     lsn, at_ms = _row(connection, f"SELECT {_NOW}")
+    # A change ranks by the commit before its transaction's: this one is above the position, so all
+    # who commit after it rank above the copied rows.
+    connection.execute(BEAT)
     # Only now: whoever wrote below the position has a lower id than this one. (A snapshot's xmax
     # won't do: ids that were given away after the last transaction to end lie above it.)
     [horizon] = _row(connection, "SELECT pg_current_xact_id()::text::bigint")

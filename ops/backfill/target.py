@@ -72,9 +72,9 @@ class Target:
         )
 
     def highest(self) -> int:
-        """The highest version that the table has seen; a load's has to be above it."""
+        """The highest position that the table has seen a commit of; a load's has to be above it."""
         final = ch_qualified(f"{self._table.target}_final")
-        [[version]] = self._rows(f"SELECT max(_version) FROM {final}")
+        [[version]] = self._rows(f"SELECT toUInt64(bitShiftRight(max(_version), 64)) FROM {final}")
         return int(version)
 
     def unfinished(self) -> Load | None:

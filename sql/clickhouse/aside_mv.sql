@@ -5,6 +5,7 @@ SELECT
     source_ts_ms,
     _lsn,
     _txid,
+    _version,
     _applied,
     _suspect,$sign
     _replayed,

@@ -15,7 +15,8 @@ $stored,
         FROM $final FINAL
         WHERE _version >= $floor
             AND (operation != 'r'
-                OR _version = (SELECT max(lsn) FROM cdc.loads WHERE source = $source_name))
+                OR _version = bitShiftLeft(toUInt128((
+                    SELECT max(lsn) FROM cdc.loads WHERE source = $source_name)), 64))
         GROUP BY
 $stored
         HAVING _count > 0

@@ -1,4 +1,4 @@
-ifNull(isNotNull(_position)
+ifNull(isNotNull(_position) AND isNotNull(_preceding)
     -- The window keeps a block from touching more than 100 monthly partitions, which ClickHouse
     -- refuses; it would read the same block again for ever.
     AND _committed_ms BETWEEN toUnixTimestamp64Milli(now64(3)) - 8 * 365 * 86400000

@@ -10,6 +10,7 @@ SELECT
         operation = '', 'no op',
         operation NOT IN ('c', 'u', 'd', 'r', 't'), concat('unknown op: ', substringUTF8(operation, 1, 40)),
         isNull(_position), 'no source.lsn',
+        isNull(_preceding), 'no source.sequence',
         NOT $dated, 'no source.ts_ms or ts_ms, or not of the last eight years',
         empty(_keys), concat('no ', $field),
         NOT hasAll(_keys, $required), concat('missing field: ', arrayStringConcat(

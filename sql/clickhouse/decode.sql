@@ -7,6 +7,7 @@ $groups
     fromUnixTimestamp64Milli(ifNull(_committed_ms, 0), 'UTC') AS source_ts_ms,
     fromUnixTimestamp64Milli(ifNull(_sent_ms, 0), 'UTC') AS processing_ts_ms,
     ifNull(_position, 0) AS _lsn,
+    ifNull(_preceding, 0) AS _preceding_lsn,
     ifNull(_transaction, 0) AS _txid,
     startsWith(_message, '{') AND $dated AS _whole,
     _expected OR hasAll(_keys, $required) AS _complete,

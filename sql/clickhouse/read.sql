@@ -6,7 +6,7 @@
 -- one that reads both images, of which only one is used. The image is a map of texts, so that a
 -- value is judged by its own column's rule, never by what a JSON library makes of it.
 WITH
-    JSONExtract(_message, 'Tuple(op String, ts_ms Nullable(Int64), source Tuple(ts_ms Nullable(Int64), lsn Nullable(UInt64), txId Nullable(UInt64)))') AS _head,
+    JSONExtract(_message, 'Tuple(op String, ts_ms Nullable(Int64), source Tuple(ts_ms Nullable(Int64), lsn Nullable(UInt64), sequence String, txId Nullable(UInt64)))') AS _head,
     JSONExtract(_message, $field, 'Map(String, Nullable(String))') AS _image
 SELECT
 $inputs
@@ -14,6 +14,9 @@ $inputs
     tupleElement(tupleElement(_head, 'source'), 'ts_ms') AS _committed_ms,
     tupleElement(_head, 'ts_ms') AS _sent_ms,
     tupleElement(tupleElement(_head, 'source'), 'lsn') AS _position,
+    -- ["end of the commit before","lsn"]. Before a slot's first commit that is [null,"lsn"], and
+    -- the change's own position stands for it.
+    toUInt64OrNull(splitByChar('"', tupleElement(tupleElement(_head, 'source'), 'sequence'))[2]) AS _preceding,
     tupleElement(tupleElement(_head, 'source'), 'txId') AS _transaction,
     mapKeys(_image) AS _keys,
     -- Positions are cheaper than names; Debezium keeps the table's order, so the search by name is

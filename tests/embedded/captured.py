@@ -153,9 +153,7 @@ class Captured:
 
     def history(self) -> list[Any]:
         """Key, version, operation of every change."""
-        return self.rows(
-            "SELECT id, _version, operation FROM {t}_history FINAL ORDER BY id, _version"
-        )
+        return self.rows("SELECT id, _lsn, operation FROM {t}_history FINAL ORDER BY id, _version")
 
     def reasons(self) -> list[str]:
         """Of the letters that are open."""

@@ -39,6 +39,13 @@ def test_the_analyst_reads(shared: Daemon) -> None:
     assert shared.ask("EXPLAIN SELECT 1", ANALYST)
 
 
+@pytest.mark.parametrize("user", [ADMIN, ANALYST])
+def test_queries_have_the_new_analyzer_though_the_queues_have_not(
+    shared: Daemon, user: tuple[str, str]
+) -> None:
+    assert shared.ask("SELECT getSetting('enable_analyzer')", user) == "true\n"
+
+
 @pytest.mark.parametrize(
     "sql",
     [

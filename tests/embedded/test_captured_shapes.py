@@ -81,7 +81,7 @@ def test_every_column_is_shown_under_its_own_name(shared: Daemon, key: tuple[str
         [f"first {ODD.index(name)}" for name in ("_deleted", "operation", "a.b")]
     ]
     assert table.rows(
-        "SELECT operation_, operation, _version FROM {t}_history FINAL WHERE id = 1"
+        "SELECT operation_, operation, `_lsn` FROM {t}_history FINAL WHERE id = 1"
     ) == [["first 0", "c", 2_000]]
     # What is refused is named by the source's own name.
     table.arrive(event("c", _odd(4, "fourth") | {"operation_": None, "a.c": None}, 2_500))
@@ -178,7 +178,7 @@ def test_a_row_without_a_key_is_shown_as_often_as_it_is_there(bag: Captured) -> 
     bag.arrive(event("u", _row(2), 2_400, before=twin))
     assert _bag(bag) == [[1, "x", 0.5], [2, "x", 0.5]]
     assert bag.rows(
-        "SELECT a, _sign, operation FROM {t}_history FINAL WHERE _version >= 2300 "
+        "SELECT a, _sign, operation FROM {t}_history FINAL WHERE _lsn >= 2300 "
         "ORDER BY _version, _sign"
     ) == [[1, -1, "d"], [1, -1, "u"], [2, 1, "u"]]
     bag.arrive(event("t", None, 2_500), event("c", _row(3), 2_600))

@@ -134,8 +134,9 @@ _REFUSED: list[tuple[Any, str]] = [
     (_EVENT | {"op": "d"}, "no before"),
     (_EVENT | {"source": {"ts_ms": 1}}, "no source.lsn"),
     (_EVENT | {"source": None}, "no source.lsn"),
+    (_EVENT | {"source": {"lsn": 1, "ts_ms": 1}}, "no source.sequence"),
     (
-        _EVENT | {"source": {"lsn": 1, "ts_ms": 1}},
+        _EVENT | {"source": {"lsn": 1, "sequence": '[null,"1"]', "ts_ms": 1}},
         "no source.ts_ms or ts_ms, or not of the last eight years",
     ),
     (_EVENT | {"ts_ms": None}, "no source.ts_ms or ts_ms, or not of the last eight years"),

@@ -9,6 +9,7 @@ import clickhouse_connect
 import pytest
 from clickhouse_connect.driver.client import Client
 
+from catalog.types import mapping, supported_types
 from providers.base import ProviderError
 from providers.clickhouse import ObjectsProvider
 from tests.providers.conftest import Services
@@ -115,6 +116,19 @@ def test_an_added_column_keeps_the_rows(services: Services, client: Client) -> N
     assert client.query("SELECT id, note FROM shop.t").result_rows == [(1, None)]
 
 
+def test_a_column_of_any_mapped_type_is_known_again(services: Services, client: Client) -> None:
+    kinds = {
+        made.stored(nullable)
+        for name in (*supported_types(), "integer[]", "timestamp with time zone[]")
+        if (made := mapping(name)) is not None
+        for nullable in (True, False)
+    }
+    columns = [(f"c{n}", f"{kind} CODEC(ZSTD(1))") for n, kind in enumerate(sorted(kinds))]
+    outs = _created(_props(services, _table(ID, *columns)))
+    _updated(outs, _props(services, _table(ID, *columns, NOTE)))
+    assert client.query("SELECT count(note) FROM shop.t").result_rows == [(0,)]
+
+
 def test_a_view_and_what_it_reads_change_together(services: Services, client: Client) -> None:
     source = _table(ID, name="shop.s", body="ENGINE = Null")
     outs = _created(_props(services, source, _table(ID), _feed("SELECT id FROM shop.s")))
@@ -130,9 +144,9 @@ def test_a_view_and_what_it_reads_change_together(services: Services, client: Cl
 @pytest.mark.parametrize(
     ("table", "sentence"),
     [
-        (_table(ID), "column note would be dropped"),
         (_table(ID, ("note", "UInt8")), "changed from Nullable(String) to UInt8"),
-        (_table(ID, NOTE, body="ENGINE = MergeTree ORDER BY tuple()"), "can't change in place"),
+        (_table(ID, NOTE, body="ENGINE = MergeTree ORDER BY tuple()"), "means a new table"),
+        (_table(("id", "UInt128"), NOTE), "means a new table"),
     ],
 )
 def test_what_would_lose_data_is_refused_at_preview(
@@ -153,6 +167,90 @@ def test_a_destructive_change_is_applied_where_it_is_allowed(
     assert ObjectsProvider().check(outs, wanted).failures == []
     _updated(outs, wanted)
     assert client.query("SELECT * FROM shop.t").result_rows == [(1, 7)]
+
+
+def test_a_column_wanted_no_more_keeps_what_it_has(services: Services, client: Client) -> None:
+    outs = _created(_props(services, _table(ID, NOTE)))
+    client.command("INSERT INTO shop.t VALUES (1, 'kept')")
+    wanted = _props(services, _table(ID))
+    assert ObjectsProvider().check(outs, wanted).failures == []
+    outs = _updated(outs, wanted)
+    assert client.query("SELECT id, note FROM shop.t").result_rows == [(1, "kept")]
+    assert not ObjectsProvider().diff("shop", _read(outs), wanted).changes
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "becomes"),
+    [
+        ("Int16", "Int64", "Int64"),
+        ("Decimal(10, 2)", "Decimal(14, 4)", "Decimal(14, 4)"),
+        ("Int32", "Nullable(Int32)", "Nullable(Int32)"),
+        ("Int32", "Nullable(Int64)", "Nullable(Int64)"),
+        ("Nullable(Int32)", "Int32", "Nullable(Int32)"),
+        ("Nullable(Int32)", "Int64", "Int64"),
+    ],
+)
+def test_a_type_that_only_grew_is_taken_over(
+    services: Services, client: Client, old: str, new: str, becomes: str
+) -> None:
+    outs = _created(_props(services, _table(ID, ("n", old))))
+    client.command("INSERT INTO shop.t VALUES (1, 7)")
+    wanted = _props(services, _table(ID, ("n", new)))
+    assert ObjectsProvider().check(outs, wanted).failures == []
+    _updated(outs, wanted)
+    assert client.query("SELECT n, toTypeName(n) FROM shop.t").result_rows == [(7, becomes)]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("Int64", "Int32"),
+        ("Int32", "UInt64"),
+        ("Decimal(10, 2)", "Decimal(11, 4)"),
+        ("Decimal(10, 2)", "Decimal(10, 1)"),
+        ("String", "Int64"),
+        ("DateTime64(6, 'UTC')", "Date32"),
+    ],
+)
+def test_a_type_that_holds_less_is_refused(services: Services, old: str, new: str) -> None:
+    outs = _created(_props(services, _table(ID, ("n", old))))
+    failures = ObjectsProvider().check(outs, _props(services, _table(ID, ("n", new)))).failures
+    assert ["would be changed" in each.reason for each in failures] == [True]
+
+
+def test_rows_show_the_default_of_a_column_that_is_added(
+    services: Services, client: Client
+) -> None:
+    outs = _created(_props(services, _table(ID)))
+    client.command("INSERT INTO shop.t VALUES (1)")
+    column = ("n", "Int32 DEFAULT CAST('7', 'Nullable(Int32)') CODEC(ZSTD(1))")
+    _updated(outs, _props(services, _table(ID, column)))
+    assert client.query("SELECT id, n FROM shop.t").result_rows == [(1, 7)]
+
+
+def test_a_default_that_a_column_can_not_hold_is_refused_with_what_to_do(
+    services: Services, client: Client
+) -> None:
+    outs = _created(_props(services, _table(ID)))
+    client.command("INSERT INTO shop.t VALUES (1)")
+    column = ("n", "Int32 DEFAULT toInt32OrNull('infinity') CODEC(ZSTD(1))")
+    with pytest.raises(ProviderError, match="as_text"):
+        _updated(outs, _props(services, _table(ID, column)))
+    assert client.query("SELECT * FROM shop.t").result_rows == [(1,)]
+
+
+def test_another_key_makes_the_table_anew_where_that_is_allowed(
+    services: Services, client: Client
+) -> None:
+    outs = _created(_props(services, _table(ID, NOTE)))
+    client.command("INSERT INTO shop.t VALUES (1, 'gone')")
+    body = "ENGINE = MergeTree ORDER BY (`id`, `note`) SETTINGS allow_nullable_key = 1"
+    wanted = _props(services, _table(ID, NOTE, body=body), allow_destructive=True)
+    _updated(outs, wanted)
+    assert client.query("SELECT count() FROM shop.t").result_rows == [(0,)]
+    assert client.query("SELECT sorting_key FROM system.tables WHERE name = 't'").result_rows == [
+        ("id, note",)
+    ]
 
 
 def test_drift_by_hand_is_seen_and_healed(services: Services, client: Client) -> None:

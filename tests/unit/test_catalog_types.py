@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
-from catalog.model import Column
+from catalog.introspect import check_money
+from catalog.model import CatalogError, Column
 from catalog.types import mapping, mapping_of, supported_types
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "types.md"
@@ -76,6 +78,18 @@ def test_what_its_own_type_may_not_hold_can_be_text(pg_type: str) -> None:
 @pytest.mark.parametrize("pg_type", ["integer", "uuid", "text", "regclass", "geometry"])
 def test_text_is_not_offered_where_it_says_no_more(pg_type: str) -> None:
     assert mapping(pg_type, as_text=True) is None
+
+
+@pytest.mark.parametrize(("shown", "fine"), [("1.23", True), ("1", False), ("1.234", False)])
+def test_money_is_refused_where_it_has_not_two_decimals(shown: str, fine: bool) -> None:
+    # A stand-in: no machine has all locales.
+    connection = Mock()
+    connection.execute.return_value.fetchone.return_value = (shown,)
+    if fine:
+        check_money(connection, "shop.prices")
+    else:
+        with pytest.raises(CatalogError, match=r"shop\.prices has a column of type money"):
+            check_money(connection, "shop.prices")
 
 
 def test_a_domain_is_what_is_behind_it() -> None:
