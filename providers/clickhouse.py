@@ -211,6 +211,9 @@ def _fit(client: Client, each: Object, live: Mapping[str, Any], destructive: boo
             _must_hold_default(client, each["name"], column, kind)
             client.command(f"ALTER TABLE {name} ADD COLUMN {_quoted(column)} {kind}{after}")
         elif column in changed:
+            # Rows with NULL may be there from before the source's column was made NOT NULL.
+            if not destructive and have[column] != _inner(have[column]):
+                kind = kind.replace(_type(kind), f"Nullable({_inner(_type(kind))})", 1)
             client.command(f"ALTER TABLE {name} MODIFY COLUMN {_quoted(column)} {kind}")
         after = f" AFTER {_quoted(column)}"
     if destructive:
@@ -238,9 +241,8 @@ def _holds(have: str, wanted: str) -> bool:
 
 
 def _widens(have: str, wanted: str) -> bool:
-    """Whether every value of one type is also one of the other."""
-    have = _inner(have) if wanted.startswith("Nullable(") else have
-    wanted = _inner(wanted)
+    """Whether every value of one type is also one of the other; a column that was Nullable stays."""
+    have, wanted = _inner(have), _inner(wanted)
     old, new = _SIZED.fullmatch(have), _SIZED.fullmatch(wanted)
     if have == wanted:
         return True

@@ -187,7 +187,7 @@ def test_a_column_wanted_no_more_keeps_what_it_has(services: Services, client: C
         ("Int32", "Nullable(Int32)", "Nullable(Int32)"),
         ("Int32", "Nullable(Int64)", "Nullable(Int64)"),
         ("Nullable(Int32)", "Int32", "Nullable(Int32)"),
-        ("Nullable(Int32)", "Int64", "Int64"),
+        ("Nullable(Int32)", "Int64", "Nullable(Int64)"),
     ],
 )
 def test_a_type_that_only_grew_is_taken_over(
