@@ -50,6 +50,7 @@ class KafkaPosition:
         self._beat = beat
         self._tables = tables
         self._config: dict[str, str | int | float | bool] = {
+            "log_level": 4,  # its notices would stand in the middle of the progress
             **(config or {}),
             "bootstrap.servers": bootstrap,
         }

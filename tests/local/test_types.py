@@ -218,7 +218,8 @@ def _scalar(kind: str, item: Any) -> Any:
     if kind.startswith(("numeric", "money")):
         return Decimal(text)
     if kind.startswith(("date", "time")) and kind != "timetz":
-        return text.removesuffix("+00").rstrip("0").removesuffix(".")
+        text = text.removesuffix("+00")
+        return text.rstrip("0").removesuffix(".") if "." in text else text
     if kind == "inet":
         return ip_interface(text)
     if kind in ("bool", "boolean"):

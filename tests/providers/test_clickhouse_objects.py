@@ -14,7 +14,7 @@ from providers.base import ProviderError
 from providers.clickhouse import ObjectsProvider
 from tests.providers.conftest import Services
 
-MERGE_TREE = "ENGINE = MergeTree ORDER BY id"
+MERGE_TREE = "ENGINE = MergeTree ORDER BY `id`"
 
 
 @pytest.fixture

@@ -42,7 +42,7 @@ CREATE TABLE sales.orders (id int PRIMARY KEY, note text);
 CREATE TABLE sales.lines (id int PRIMARY KEY, note text);
 CREATE TABLE sales."Odd-Name" (id int PRIMARY KEY, note text);
 CREATE UNLOGGED TABLE sales.scratch (id int PRIMARY KEY);
-CREATE TABLE sales.shapes (id int PRIMARY KEY, at point);
+CREATE TABLE sales.shapes (id int PRIMARY KEY, kind regclass);
 COMMENT ON TABLE sales.orders IS 'of the shop';
 GRANT SELECT ON sales.orders TO plain;
 RESET ROLE;

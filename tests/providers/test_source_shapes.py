@@ -172,6 +172,8 @@ def _publication(services: Services, *tables: str) -> dict[str, Any]:
         "publication": "pub_shapes",
         "tables": sorted(tables),
         "whole": True,
+        "mark": "cdc stack test",
+        "prepared": False,
     }
 
 
