@@ -149,6 +149,19 @@ def describe(
     )
 
 
+def check_money(conn: psycopg.Connection[Any], qualified: str) -> None:
+    """Raise `CatalogError` unless money has two decimals here, which lc_monetary decides.
+
+    Money is a number of the smallest unit; streamed and copied it is taken for hundredths.
+    """
+    found = conn.execute("SELECT '1.234'::numeric::money::numeric::text").fetchone()
+    if found is None or found[0] != "1.23":
+        raise CatalogError(
+            f"{qualified} has a column of type money, in a database whose lc_monetary has not two "
+            "decimals: make it numeric, ALTER TABLE … ALTER COLUMN … TYPE numeric(19,2)"
+        )
+
+
 def missing_values(conn: psycopg.Connection[Any], table: SourceTable) -> dict[str, str]:
     """What rows have in columns that were added since, by column, as COPY writes it.
 
@@ -172,19 +185,6 @@ def missing_values(conn: psycopg.Connection[Any], table: SourceTable) -> dict[st
                 assert row is not None
                 written[name] = row[0]
     return written
-
-
-def check_money(conn: psycopg.Connection[Any], qualified: str) -> None:
-    """Raise `CatalogError` unless money has two decimals here, which lc_monetary decides.
-
-    Money is a number of the smallest unit; streamed and copied it is taken for hundredths.
-    """
-    found = conn.execute("SELECT '1.234'::numeric::money::numeric::text").fetchone()
-    if found is None or found[0] != "1.23":
-        raise CatalogError(
-            f"{qualified} has a column of type money, in a database whose lc_monetary has not two "
-            "decimals: make it numeric, ALTER TABLE … ALTER COLUMN … TYPE numeric(19,2)"
-        )
 
 
 def replica_identities(conn: psycopg.Connection[Any], qualified: str) -> dict[str, str]:

@@ -112,7 +112,7 @@ EXACT = {
     "binary.handling.mode": "base64",
     "hstore.handling.mode": "json",
     # What Debezium itself would round, flatten or lose comes as Postgres' text
-    # (docs/decisions/0011-exact-values.md); of unknown types it sends the text as bytes.
+    # (docs/decisions/0013-exact-values.md); of unknown types it sends the text as bytes.
     "converters": "exact",
     "exact.type": "cdc.ExactText",
     "include.unknown.datatypes": "true",

@@ -27,6 +27,7 @@ from rich.progress import (
     SpinnerColumn,
     TextColumn,
     TimeElapsedColumn,
+    TimeRemainingColumn,
 )
 from rich.progress import Progress as Bars
 
@@ -49,7 +50,6 @@ from ops.parts_report import terminal
 from ops.progress import Progress
 from ops.stack import Deployed, StackError, WrongUse, must_be_known
 from ops.verify import VerificationError
-from ops.verify_model import TableReport
 from providers.base import ProviderError
 
 app = typer.Typer(
@@ -109,7 +109,8 @@ def up(
     deployed = Deployed.read(stack)
     if deployed.sample and seed:
         _fill(deployed)
-    found = _proven(deployed, [], max_keys=20, wait_seconds=120)
+    with _bar(False) as progress:
+        found = parity.prove(deployed, [], progress=progress, wait_seconds=120)
     parity.render(found, console)
     state.render(state.status(deployed), console)
     console.print(f"Up in {time.monotonic() - began:.0f} s. Worth trying next:", highlight=False)
@@ -166,13 +167,30 @@ def verify(
     wait: Annotated[
         float, typer.Option(min=1, help="Seconds that ClickHouse may take to catch up.")
     ] = 60.0,
+    max_load: Annotated[
+        int,
+        typer.Option(min=1, max=100, help="Percent of the time to keep the databases busy."),
+    ] = 100,
+    threads: Annotated[
+        int, typer.Option(min=1, help="Of ClickHouse; Postgres works with one process.")
+    ] = 1,
 ) -> None:
     """Compares source and target: row count, checksum, schema, every value.
 
-    Right while writers run: both sides are compared at one position of the source's log. Names the
-    keys that differ. Exits 1 on any difference.
+    Right while writers run: both sides are compared at one position of the source's log, or, in a
+    comparison of more than a minute, each part of a table at one. Names the keys that differ.
+    Exits 1 on any difference.
     """
-    found = _proven(Deployed.read(stack), tables or [], max_keys, wait, quiet=as_json)
+    with _bar(as_json) as progress:
+        found = parity.prove(
+            Deployed.read(stack),
+            tables or [],
+            progress=progress,
+            max_keys=max_keys,
+            wait_seconds=wait,
+            max_load=max_load,
+            threads=threads,
+        )
     if as_json:
         _print_json(found)
     else:
@@ -482,15 +500,6 @@ def _fill(deployed: Deployed) -> None:
         console.print(f"Sample data: {told}", highlight=False)
 
 
-def _proven(
-    deployed: Deployed, names: list[str], max_keys: int, wait_seconds: float, quiet: bool = False
-) -> list[TableReport]:
-    with _bar(quiet) as progress:
-        return parity.prove(
-            deployed, names, progress=progress, max_keys=max_keys, wait_seconds=wait_seconds
-        )
-
-
 @contextmanager
 def _bar(quiet: bool) -> Iterator[Progress]:
     """A progress bar; on stderr, so that standard output stays the answer."""
@@ -500,6 +509,7 @@ def _bar(quiet: bool) -> Iterator[Progress]:
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
+        TimeRemainingColumn(),
     )
     with Bars(*columns, console=errors, transient=True, disable=quiet) as bars:
         tasks: dict[str, Any] = {}

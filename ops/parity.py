@@ -13,7 +13,8 @@ from ops.position import KafkaPosition
 from ops.progress import Progress
 from ops.stack import Deployed
 from ops.verify import VerificationError, verify
-from ops.verify_model import TableReport
+from ops.verify.model import TableReport
+from ops.verify.snapshot import lsn
 from providers.heartbeat import BEAT
 from providers.slot import fault
 
@@ -25,6 +26,8 @@ def prove(
     progress: Progress,
     max_keys: int = 20,
     wait_seconds: float = 60.0,
+    max_load: int = 100,
+    threads: int = 1,
 ) -> list[TableReport]:
     """Compares the captured tables `names` (all without any) with the source, row by row.
 
@@ -39,10 +42,11 @@ def prove(
             client,
             tables,
             caught_up=position(deployed, tables),
-            slot_lsn=deployed.slot_lsn,
             progress=progress,
             max_keys=max_keys,
             wait_seconds=wait_seconds,
+            max_load=max_load,
+            threads=threads,
         )
 
 
@@ -88,6 +92,21 @@ def render(reports: Sequence[TableReport], console: Console) -> None:
     console.print(table)
     for each in reports:
         _differences(each, console)
+    if reports:
+        console.print(_fresh(reports), markup=False, highlight=False)
+
+
+def _fresh(reports: Sequence[TableReport]) -> str:
+    """How old the answer is: about which states of the source it is."""
+    first = min(reports, key=lambda each: each.checked_at)
+    last = max(reports, key=lambda each: lsn(each.last_position)).last_position
+    positions = first.position if last == first.position else f"{first.position} to {last}"
+    # Later tables may have been compared at a later position than the first one.
+    ages = [each.age_seconds for each in reports if each.checked_at == first.checked_at]
+    return (
+        f"As of position {positions} of the source's log: what was committed by "
+        f"{first.checked_at:%Y-%m-%d %H:%M:%S} UTC, {max(ages):.1f} s ago"
+    )
 
 
 def _differences(report: TableReport, console: Console) -> None:

@@ -16,6 +16,7 @@ from rich.table import Table
 
 from catalog.introspect import replica_identities
 from catalog.names import ch_qualified
+from ops.backfill.under_way import UnderWay, under_way
 from ops.lag import seconds_behind
 from ops.parity import slot_fault
 from ops.processes import MIB, memory
@@ -39,7 +40,10 @@ class ServiceStatus(BaseModel):
 
 
 class TableStatus(BaseModel):
-    """One captured table. lag_seconds: age of the oldest change ClickHouse has not taken yet."""
+    """One captured table. lag_seconds: age of the oldest change ClickHouse has not taken yet.
+
+    loading: of its existing rows, where that has begun and not finished.
+    """
 
     table: str
     target: str
@@ -47,6 +51,7 @@ class TableStatus(BaseModel):
     lag_seconds: float | None
     events_per_second: float
     dead_letters: int
+    loading: UnderWay | None = None
 
 
 class Status(BaseModel):
@@ -114,7 +119,7 @@ def render(found: Status, console: Console) -> None:
                 escape(row.table),
                 escape(row.target),
                 f"{row.rows:,}",
-                "?" if row.lag_seconds is None else f"{row.lag_seconds:.1f} s",
+                _lag(row),
                 f"{row.events_per_second:.1f}",
                 f"[red]{row.dead_letters}[/]" if row.dead_letters else "0",
             )
@@ -197,6 +202,7 @@ def _tables(deployed: Deployed) -> list[TableStatus]:
     behind = seconds_behind(deployed.kafka, deployed.tables)
     found = []
     with deployed.clickhouse.client() as client:
+        loads = under_way(client)
         for table in deployed.tables:
             name = table.source.qualified
             history = ch_qualified(f"{table.target}_history")
@@ -216,9 +222,16 @@ def _tables(deployed: Deployed) -> list[TableStatus]:
                     lag_seconds=behind[name],
                     events_per_second=int(recent) / RECENT_SECONDS,
                     dead_letters=int(dead),
+                    loading=loads.get(name),
                 )
             )
     return found
+
+
+def _lag(table: TableStatus) -> str:
+    if table.loading is not None:
+        return str(table.loading)
+    return "?" if table.lag_seconds is None else f"{table.lag_seconds:.1f} s"
 
 
 def _slot_lag(deployed: Deployed) -> int | None:

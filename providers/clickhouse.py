@@ -261,7 +261,9 @@ def _declared_types(client: Client, columns: Mapping[str, str]) -> dict[str, str
     listed = ", ".join(
         f"toTypeName(defaultValueOfTypeName({_text(_type(kind))}))" for kind in columns.values()
     )
-    spelled = client.query(f"SELECT {listed}").result_rows[0]
+    # As in system.columns: tuples on one line.
+    plain = {"print_pretty_type_names": 0}
+    spelled = client.query(f"SELECT {listed}", settings=plain).result_rows[0]
     return dict(zip(columns, spelled, strict=True))
 
 

@@ -14,7 +14,7 @@ from psycopg.conninfo import conninfo_to_dict
 from ops.parity import prove
 from ops.progress import silent
 from ops.stack import Deployed
-from ops.verify_model import TableReport
+from ops.verify.model import TableReport
 from tests.checkout import Checkout, checkout
 from tests.comparing import differences, source_rows, target_rows
 from tests.local.scratch import postgres

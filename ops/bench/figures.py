@@ -80,13 +80,13 @@ def quantile(weighted: Sequence[tuple[float, int]], share: float) -> float:
 class Arrival:
     """When the rows of some commits became visible, in seconds from a given moment.
 
-    steady: rows a second between the first and the last answer that showed some of them, 0 where
-    one answer showed all.
+    steady: rows a second between the first and the last answer that showed some of them, None
+    where one answer showed all.
     """
 
     first: float
     last: float
-    steady: float
+    steady: float | None
 
 
 def arrival(commits: Sequence[Commit], seen: Sequence[Seen], began: float) -> Arrival:
@@ -101,9 +101,8 @@ def arrival(commits: Sequence[Commit], seen: Sequence[Seen], began: float) -> Ar
     # Ids are those of inserts alone: each stands for its share of the updates.
     each_id = rows / (commits[-1].last - commits[0].first + 1)
     first, last = ours[0], ours[-1]
-    steady = (
-        (last.high - first.high) * each_id / (last.at - first.at) if last.at > first.at else 0.0
-    )
+    took = last.at - first.at
+    steady = (last.high - first.high) * each_id / took if took > 0 else None
     return Arrival(first.at - began, last.at - began, steady)
 
 

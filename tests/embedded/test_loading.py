@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from catalog.model import Column
 from ops.backfill.copying import SETTINGS
 from ops.backfill.errors import BackfillError
 from ops.backfill.target import Load, Range, Target
+from ops.backfill.under_way import under_way
 from tests.embedded.captured import Captured, event, order
 from tests.embedded.daemon import ADMIN, Daemon
 
@@ -138,6 +140,10 @@ def test_a_load_goes_on_with_the_ranges_that_are_left(orders: Captured) -> None:
     assert (found.lsn, found.at_ms, found.incarnation, found.rows) == (2_000, AT_MS, "here", 7)
     assert [each.pages.first for each in found.ranges if not each.done] == [0, 20]
     assert _target(orders, stream="2").unfinished() is None, "another slot: nothing of it counts"
+    with closing(orders.daemon.client()) as client:
+        seen = under_way(client)[f"{orders.schema}.orders"]
+    assert (seen.rows, round(seen.share, 2)) == (7, 0.33)
+    assert str(seen).startswith("loading 33%")
     target.finish(found, 9)
     assert target.unfinished() is None
 

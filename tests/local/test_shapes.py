@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,6 +13,13 @@ from typing import Any
 import psycopg
 import pytest
 import yaml
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    ResourceType,
+)
 
 from catalog.model import CapturedTable, SourceTable
 from catalog.names import ch_ident, ch_qualified, pg_ident
@@ -526,3 +534,31 @@ def test_rows_of_megabytes_arrive(shapes: Shapes) -> None:
     with shapes.deployed.postgres.connect() as connection:
         ours = connection.execute("SELECT id, n, md5(t) FROM shop.huge ORDER BY id").fetchall()
     assert ours == shapes.ask("SELECT id, n, lower(hex(MD5(t))) FROM shop.huge ORDER BY id")
+
+
+def test_a_change_beyond_the_limit_is_told_and_waits(shapes: Shapes) -> None:
+    topic = shapes.table("shop.orders").topic
+    _limit(shapes, topic, AlterConfigOpType.SET)
+    shapes.execute(
+        "INSERT INTO shop.orders SELECT 77, string_agg(md5(i::text), '') "
+        "FROM generate_series(1, 10000) i",
+        "INSERT INTO shop.orders VALUES (78, 'behind it')",
+    )
+    deadline = time.monotonic() + 120
+    while (status := shapes.project.cdc("status")).returncode == 0:
+        assert time.monotonic() < deadline, "nothing says that the change does not fit"
+        time.sleep(1)
+    assert "FAILED" in status.stdout, status.stdout
+    assert "RecordTooLargeException" in status.stdout, status.stdout
+    _limit(shapes, topic, AlterConfigOpType.DELETE)
+    _up(shapes.project)
+    shapes.assert_equal("shop.orders")
+    assert ("78", "behind it") in shapes.target_rows("shop.orders")
+
+
+def _limit(shapes: Shapes, topic: str, operation: AlterConfigOpType) -> None:
+    """Lets a topic take messages of 100 kB at most, or whatever the broker does again."""
+    entry = ConfigEntry("max.message.bytes", "100000", incremental_operation=operation)
+    resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
+    admin = AdminClient({"bootstrap.servers": shapes.deployed.kafka, "log_level": 0})
+    admin.incremental_alter_configs([resource])[resource].result()

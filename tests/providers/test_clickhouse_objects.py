@@ -9,6 +9,7 @@ import clickhouse_connect
 import pytest
 from clickhouse_connect.driver.client import Client
 
+from catalog.types import mapping, supported_types
 from providers.base import ProviderError
 from providers.clickhouse import ObjectsProvider
 from tests.providers.conftest import Services
@@ -113,6 +114,19 @@ def test_an_added_column_keeps_the_rows(services: Services, client: Client) -> N
     assert ObjectsProvider().check(outs, wanted).failures == []
     _updated(outs, wanted)
     assert client.query("SELECT id, note FROM shop.t").result_rows == [(1, None)]
+
+
+def test_a_column_of_any_mapped_type_is_known_again(services: Services, client: Client) -> None:
+    kinds = {
+        made.stored(nullable)
+        for name in (*supported_types(), "integer[]", "timestamp with time zone[]")
+        if (made := mapping(name)) is not None
+        for nullable in (True, False)
+    }
+    columns = [(f"c{n}", f"{kind} CODEC(ZSTD(1))") for n, kind in enumerate(sorted(kinds))]
+    outs = _created(_props(services, _table(ID, *columns)))
+    _updated(outs, _props(services, _table(ID, *columns, NOTE)))
+    assert client.query("SELECT count(note) FROM shop.t").result_rows == [(0,)]
 
 
 def test_a_view_and_what_it_reads_change_together(services: Services, client: Client) -> None:

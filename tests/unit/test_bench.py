@@ -102,6 +102,10 @@ def test_the_steady_rate_counts_changes_between_the_first_and_the_last_answer() 
     assert found.steady == pytest.approx((15 - 11) * 2 / 2.0)
 
 
+def test_one_answer_that_shows_all_has_no_steady_rate() -> None:
+    assert arrival([Commit(0.0, 5, 11, 15)], [Seen(0, 1.0, 15)], 0.0).steady is None
+
+
 def test_what_came_before_or_after_the_commits_is_not_their_arrival() -> None:
     with pytest.raises(ValueError, match="nothing of it was seen"):
         arrival([Commit(0.0, 5, 11, 15)], [Seen(0, 1, 10), Seen(1, 2, 99)], 0.0)

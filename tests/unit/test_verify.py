@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ops.position import event_lsn
-from ops.verify import checksum, grouped
-from ops.verify_snapshot import Snapshot
-from ops.verify_sql import bucket_count
+from ops.verify.narrow import grouped
+from ops.verify.snapshot import Snapshot
+from ops.verify.sql import bucket_count
+from ops.verify.table import checksum
 
 NOW = datetime(2024, 5, 1, tzinfo=UTC)
 

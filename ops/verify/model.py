@@ -52,9 +52,15 @@ class TableReport(BaseModel):
     schema_differences: list[SchemaDifference] = Field(default_factory=list)
     dead_letters: int = Field(default=0, description="messages of the table that could not be read")
     lag_seconds: float = Field(
-        description="from the source's snapshot until the target had all of it; with a problem, "
-        "how long was waited in vain"
+        description="from the source's snapshot until the target had all of it (of several, the "
+        "longest); with a problem, how long was waited in vain"
     )
-    position: str = Field(description="LSN of the source the comparison is about")
-    checked_at: datetime = Field(description="when the source's snapshot was taken")
+    position: str = Field(description="LSN of the source that the first rows were compared at")
+    last_position: str = Field(
+        description="LSN of the last ones: a comparison that takes long goes on at a later position"
+    )
+    checked_at: datetime = Field(description="the source's time at `position`")
+    age_seconds: float = Field(
+        default=0.0, description="how old `position` was when the table was done"
+    )
     seconds: float = Field(default=0.0, description="what comparing this table took")
