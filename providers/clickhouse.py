@@ -212,9 +212,10 @@ def _fit(client: Client, each: Object, live: Mapping[str, Any], destructive: boo
             client.command(f"ALTER TABLE {name} ADD COLUMN {_quoted(column)} {kind}{after}")
         elif column in changed:
             # Rows with NULL may be there from before the source's column was made NOT NULL.
-            if not destructive and have[column] != _inner(have[column]):
-                kind = kind.replace(_type(kind), f"Nullable({_inner(_type(kind))})", 1)
-            client.command(f"ALTER TABLE {name} MODIFY COLUMN {_quoted(column)} {kind}")
+            kept = not destructive and have[column] != _inner(have[column])
+            made = f"Nullable({_inner(_type(kind))})" if kept else _type(kind)
+            wider = kind.replace(_type(kind), made, 1)
+            client.command(f"ALTER TABLE {name} MODIFY COLUMN {_quoted(column)} {wider}")
         after = f" AFTER {_quoted(column)}"
     if destructive:
         for column in have.keys() - wanted.keys():
@@ -241,7 +242,7 @@ def _holds(have: str, wanted: str) -> bool:
 
 
 def _widens(have: str, wanted: str) -> bool:
-    """Whether every value of one type is also one of the other; a column that was Nullable stays."""
+    """Whether every value of one type is also one of the other, NULL apart: see _fit."""
     have, wanted = _inner(have), _inner(wanted)
     old, new = _SIZED.fullmatch(have), _SIZED.fullmatch(wanted)
     if have == wanted:

@@ -212,10 +212,13 @@ def test_a_type_that_only_grew_is_taken_over(
         ("DateTime64(6, 'UTC')", "Date32"),
     ],
 )
-def test_a_type_that_holds_less_is_refused(services: Services, old: str, new: str) -> None:
+def test_a_type_that_holds_less_is_refused(
+    services: Services, client: Client, old: str, new: str
+) -> None:
     outs = _created(_props(services, _table(ID, ("n", old))))
     failures = ObjectsProvider().check(outs, _props(services, _table(ID, ("n", new)))).failures
     assert ["would be changed" in each.reason for each in failures] == [True]
+    assert client.query("SELECT toTypeName(n) FROM shop.t").result_rows == []
 
 
 def test_rows_show_the_default_of_a_column_that_is_added(
