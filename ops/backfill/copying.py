@@ -22,6 +22,8 @@ SETTINGS = {
     "max_threads": "1",
     "max_insert_threads": "1",
     "input_format_parallel_parsing": "0",
+    # A first row that reads like the columns' names is a row all the same.
+    "input_format_tsv_detect_header": "0",
     "optimize_on_insert": "0",
     "short_circuit_function_evaluation": "force_enable",
 }

@@ -287,7 +287,7 @@ def test_an_insert_may_make_its_rows_of_the_data(shared: Daemon) -> None:
     assert answer.status_code == 200, answer.text
     assert json.loads(answer.headers["X-ClickHouse-Summary"])["written_rows"] == "2"
     assert shared.ask("SELECT * FROM made ORDER BY a") == "2\tüä\n4\tüb\n"
-    wrong = shared.post(b"x\n", query=f"{query} FORMAT TabSeparated")
+    wrong = shared.post(b"one\n", query=f"{query} FORMAT TabSeparated")
     assert wrong.headers["X-ClickHouse-Exception-Code"] == "27"
 
 
