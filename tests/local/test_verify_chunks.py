@@ -299,8 +299,8 @@ def test_a_truncate_that_was_waited_for_is_seen_with_what_came_after_it(keyed: M
         def caught_up(lsn: int, deadline: float) -> Mapping[str, str]:
             del deadline
             pipeline.client.command(
-                "INSERT INTO cdc.truncates (source, lsn, txid)"
-                f" VALUES ('shop.keyed', {SLOT + 5}, 1)"
+                "INSERT INTO cdc.truncates (source, version)"
+                f" VALUES ('shop.keyed', '{(SLOT + 5) << 64}')"
             )
             pipeline.arrive("k0 = 1", "c", SLOT + 6)
             assert lsn > SLOT + 6

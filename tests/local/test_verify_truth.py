@@ -102,7 +102,7 @@ class Pipeline:
             "processing_ts_ms": now,
             "_lsn": version,
             "_txid": txid & 0xFFFFFFFF,
-            "_version": version,
+            "_version": version << 64,
             "_deleted": int(operation == "d"),
         }
         if into == "_parsed":
@@ -224,7 +224,7 @@ def test_a_later_change_does_not_hide_an_earlier_wrong_one(pipeline: Pipeline) -
 def test_what_a_truncate_removed_does_not_come_back(pipeline: Pipeline) -> None:
     pipeline.sql.execute('TRUNCATE shop."Orders"')
     pipeline.client.command(
-        f"INSERT INTO cdc.truncates (source, version) VALUES ('shop.Orders', {SLOT + 5})"
+        f"INSERT INTO cdc.truncates (source, version) VALUES ('shop.Orders', '{(SLOT + 5) << 64}')"
     )
     report = pipeline.verify()
     assert report.equal, report
