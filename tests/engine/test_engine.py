@@ -149,7 +149,7 @@ def test_drift_by_hand_is_seen_by_refresh_and_healed_by_up(
     assert seen.returncode != 0, "ClickHouse is down, and refresh must say so"
     _ok(project.pulumi(*UP))
     found = _summary(_ok(project.pulumi("refresh", "--yes", "-s", "local")))
-    # Grants, partitions and the view; the identity and the connector were healed by looking at them.
+    # Grants, partitions and the view; identity and connector were healed by looking at them.
     assert found["updated"] == 3, found
 
     refused = project.pulumi(*UP)
