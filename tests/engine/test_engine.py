@@ -20,7 +20,6 @@ from ops.stack import Deployed
 from platforms.supervisor import Supervisor
 from providers.process import ProcessProvider
 from tests.checkout import Checkout, checkout, equal, kill_group
-from tests.unproven import unproven
 
 UP = ("up", "--yes", "--skip-preview", "-s", "local")
 SERVICES = {"postgres", "kafka", "connect", "clickhouse"}
@@ -192,7 +191,6 @@ def test_a_lost_slot_is_told_in_one_message_and_the_next_up_loads_all_tables_aga
     assert loads.result_rows == [(10, 10)], "five tables, once for each slot"
 
 
-@unproven("its counts were mended after its last run")
 def test_a_table_is_added_and_dropped_under_load_without_touching_the_others(
     project: Checkout, deployed: Deployed
 ) -> None:
