@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from catalog.model import CapturedTable, CaptureOptions, Column
 from catalog.names import ch_ident, ch_qualified, ch_string, pg_ident
-from catalog.parsing import LOADED, Parser, sql
+from catalog.parsing import LOADED, Parser, not_computed, shown, sql
 from catalog.types import TypeMapping
 
 _META = (
@@ -72,8 +72,7 @@ class Loading:
         unreadable += [self._not_computed(column) for column in generated]
         reasons = [each.reason for each in copied if each.may_fail]
         reasons += [
-            f"if({self._not_computed(column)}, "
-            f"{ch_string(f'{column.name} can not be computed')}, '')"
+            f"if({self._not_computed(column)}, {ch_string(not_computed(column.name))}, '')"
             for column in generated
         ]
         return sql(
@@ -141,5 +140,5 @@ class _Copied:
 
     @property
     def reason(self) -> str:
-        shown = f"ifNull(concat('=', substringUTF8(toString({self.input}), 1, 60)), ' is null')"
-        return f"if({self.unreadable}, concat({ch_string(self.column.name)}, {shown}), '')"
+        said = f"concat({ch_string(self.column.name)}, {shown(f'toString({self.input})')})"
+        return f"if({self.unreadable}, {said}, '')"

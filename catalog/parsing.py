@@ -94,6 +94,20 @@ _BOTH = (
 WORD = re.compile(r"`((?:[^`\\]|\\.)+)`|\b([A-Za-z_]\w*)\b(?!\s*\()")
 
 
+# Of a value's text, what was made of it, and whether its column needs one.
+_UNREADABLE = "isNull(_made) AND (_needed OR isNotNull(_text))"
+
+
+def shown(text: str) -> str:
+    """SQL: what a reason says behind the name of a column that can't take a text."""
+    return f"ifNull(concat('=', substringUTF8({text}, 1, 60)), ' is null')"
+
+
+def not_computed(*columns: str) -> str:
+    """The reason where generated columns are what fails."""
+    return f"{', '.join(columns)} can't be computed"
+
+
 def sql(template: str, **values: str) -> str:
     """The text of `sql/clickhouse/<template>.sql` with its `$placeholders` filled in."""
     text = (_TEMPLATES / f"{template}.sql").read_text(encoding="utf-8")
@@ -190,8 +204,8 @@ class Parser:
 
     def decode(self, source: str) -> str:
         unreadable = " OR ".join(
-            f"arrayExists((_text, _made, _needed) -> isNull(_made) AND (_needed OR "
-            f"isNotNull(_text)), {g.texts}, {g.name}, {g.needed})"
+            f"arrayExists((_text, _made, _needed) -> {_UNREADABLE}, "
+            f"{g.texts}, {g.name}, {g.needed})"
             for g in self.groups
         )
         return sql(
@@ -249,12 +263,11 @@ class Parser:
             dated=sql("dated"),
             required=self._required,
             known=self._known,
-            computed=ch_string(f"{', '.join(computed)} can't be computed"),
+            computed=ch_string(not_computed(*computed)),
             groups="\n".join(f"        {g.values} AS {g.name}," for g in self.groups),
             reasons=",\n".join(
                 f"            arrayFilter(_said -> _said != '', arrayMap((_column, _text, _made, "
-                f"_needed) -> if(isNull(_made) AND (_needed OR isNotNull(_text)), concat(_column, "
-                f"ifNull(concat('=', substringUTF8(_text, 1, 60)), ' is null')), ''), "
+                f"_needed) -> if({_UNREADABLE}, concat(_column, {shown('_text')}), ''), "
                 f"{array([c.name for c in g.columns])}, {g.texts}, {g.name}, {g.needed}))"
                 for g in self.groups
             ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from catalog.names import ch_string
-from catalog.types.model import Load, TypeMapping, same
+from catalog.types.model import TypeMapping, read_by, same
 from catalog.types.numbers import ch_bits, pg_bits, read_float
 
 
@@ -56,11 +56,10 @@ def array(element: TypeMapping) -> TypeMapping:
 
     return TypeMapping(
         clickhouse=kind,
-        codec="ZSTD(1)",
         decode=decode,
         pg_text=pg_text,
         ch_text=ch_text,
-        load=Load(pg=same, input="String", ch=decode),
+        load=read_by(decode),
         element=same,
         narrow=None,
         in_variant=True,
@@ -90,11 +89,10 @@ def hstore() -> TypeMapping:
 
     return TypeMapping(
         clickhouse=kind,
-        codec="ZSTD(1)",
         decode=decode,
         pg_text=lambda col: f"{col}::text",
         ch_text=ch_text,
-        load=Load(pg=lambda col: f"{col}::json", input="String", ch=decode),
+        load=read_by(decode, lambda col: f"{col}::json"),
         element=same,
         narrow=None,
         in_variant=True,
@@ -117,13 +115,12 @@ def point() -> TypeMapping:
 
     return TypeMapping(
         clickhouse=kind,
-        codec="ZSTD(1)",
         decode=decode,
         pg_text=lambda col: f"{pg(f'({col})[0]')} || ',' || {pg(f'({col})[1]')}",
         ch_text=lambda col: (
             f"concat({ch(f'tupleElement({col}, 1)')}, ',', {ch(f'tupleElement({col}, 2)')})"
         ),
-        load=Load(pg=same, input="String", ch=decode),
+        load=read_by(decode),
         element=same,
         narrow=None,
         in_variant=True,

@@ -63,13 +63,17 @@ def native(input_type: str) -> Load:
     return Load(pg=same, input=input_type, ch=same)
 
 
+def read_by(rule: Sql, pg: Sql = same) -> Load:
+    """For types whose text, as COPY or `pg` writes it, is read by a rule."""
+    return Load(pg=pg, input="String", ch=rule)
+
+
 @dataclass(frozen=True)
 class TypeMapping:
     """How one Postgres type is stored, decoded and compared."""
 
     clickhouse: str
     """Of a column that is NOT NULL."""
-    codec: str
     decode: Sql
     pg_text: Sql
     ch_text: Sql
@@ -84,6 +88,7 @@ class TypeMapping:
     """
     widen: Sql | None = None
     """For arithmetic in generated columns, where ClickHouse throws on overflow."""
+    codec: str = "ZSTD(1)"
     plain: str | None = None
     """`clickhouse` in a form that can be Nullable, where it can't."""
     in_variant: bool = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from catalog.types.model import Load, Sql, TypeMapping, native, same
+from catalog.types.model import Sql, TypeMapping, native, read_by, same
 from catalog.types.texts import from_base64, show, text
 
 _DECIMAL_DIGITS = ((32, 9), (64, 18), (128, 38), (256, 76))
@@ -93,11 +93,10 @@ def _decimal(
 
     return TypeMapping(
         clickhouse=kind,
-        codec="ZSTD(1)",
         decode=decode,
         pg_text=pg_text,
         ch_text=ch_text,
-        load=Load(pg=load_pg, input="String", ch=decode),
+        load=read_by(decode, load_pg),
         element=decode,
         # Postgres rounds half away from zero, as ClickHouse does for decimals in round();
         # its casts truncate instead.
@@ -126,7 +125,6 @@ def boolean() -> TypeMapping:
 
     return TypeMapping(
         clickhouse="Bool",
-        codec="ZSTD(1)",
         decode=read("true", "false"),
         pg_text=show,
         ch_text=lambda col: f"toString({col})",
@@ -141,12 +139,11 @@ def floating(bits: int) -> TypeMapping:
     read = read_float(bits)
     return TypeMapping(
         clickhouse=f"Float{bits}",
-        codec="ZSTD(1)",
         decode=read,
         pg_text=pg_bits(bits),
         ch_text=ch_bits(bits),
         # Not native: that reader is not exact either.
-        load=Load(pg=same, input="String", ch=read),
+        load=read_by(read),
         element=read,
         narrow=lambda sql: f"accurateCastOrNull({sql}, 'Float{bits}')",
     )

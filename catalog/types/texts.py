@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from catalog.types.model import UNAVAILABLE, Load, Sql, TypeMapping, native, same
+from catalog.types.model import UNAVAILABLE, Sql, TypeMapping, native, read_by, same
 
 
 def show(col: str) -> str:
@@ -27,7 +27,6 @@ def from_base64(raw: str) -> str:
 def text(decode: Sql = available, pg_text: Sql = show, clickhouse: str = "String") -> TypeMapping:
     return TypeMapping(
         clickhouse=clickhouse,
-        codec="ZSTD(1)",
         decode=decode,
         pg_text=pg_text,
         ch_text=same,
@@ -73,7 +72,6 @@ def uuid() -> TypeMapping:
 
     return TypeMapping(
         clickhouse="UUID",
-        codec="ZSTD(1)",
         decode=decode,
         pg_text=show,
         ch_text=lambda col: f"toString({col})",
@@ -89,11 +87,10 @@ def bytea() -> TypeMapping:
 
     return TypeMapping(
         clickhouse="String",
-        codec="ZSTD(1)",
         decode=lambda raw: available(from_base64(raw)),
         pg_text=lambda col: f"encode({col}, 'hex')",
         ch_text=lambda col: f"lower(hex({col}))",
-        load=Load(pg=same, input="String", ch=from_hex),
+        load=read_by(from_hex),
         element=from_hex,
         narrow=lambda sql: f"toString({sql})",
     )

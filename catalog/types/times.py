@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from catalog.types.model import Load, TypeMapping, native, same
+from catalog.types.model import TypeMapping, native, read_by, same
 from catalog.types.texts import available, text
 
 # Date32 and DateTime64 are only defined from 1900-01-01 to 2299-12-31; outside, they clamp.
@@ -25,7 +25,7 @@ def date() -> TypeMapping:
             f"CASE WHEN isfinite({col}) THEN ({col} - date '1970-01-01')::text ELSE {col}::text END"
         ),
         ch_text=lambda col: f"toString(toInt32({col}))",
-        load=Load(pg=same, input="String", ch=read),
+        load=read_by(read),
         element=read,
         narrow=lambda sql: f"accurateCastOrNull({sql}, 'Date32')",
     )
@@ -56,7 +56,6 @@ def time() -> TypeMapping:
 
     return TypeMapping(
         clickhouse="Time64(6)",
-        codec="ZSTD(1)",
         decode=decode,
         pg_text=lambda col: f"(extract(epoch from {col}) * 1000000)::bigint::text",
         ch_text=lambda col: f"toString(toInt64(toDecimal64({col}, 6) * 1000000))",
@@ -86,12 +85,8 @@ def timestamp(with_zone: bool) -> TypeMapping:
             f"(extract(epoch from {col}) * 1000000)::numeric(30,0)::text ELSE {col}::text END"
         ),
         ch_text=lambda col: f"toString(toUnixTimestamp64Micro({col}))",
-        load=Load(
-            # The wall clock in UTC: without the '+00'.
-            pg=(lambda col: f"{col} AT TIME ZONE 'UTC'") if with_zone else same,
-            input="String",
-            ch=read,
-        ),
+        # The wall clock in UTC: without the '+00'.
+        load=read_by(read, (lambda col: f"{col} AT TIME ZONE 'UTC'") if with_zone else same),
         element=in_utc if with_zone else read,
         narrow=lambda sql: f"accurateCastOrNull({sql}, 'DateTime64(6, \\'UTC\\')')",
     )
@@ -182,7 +177,6 @@ def interval() -> TypeMapping:
 
     return TypeMapping(
         clickhouse=kind,
-        codec="ZSTD(1)",
         decode=decode,
         pg_text=lambda col: (
             f"(extract(year from {col}) * 12 + extract(month from {col}))::bigint::text || ' ' "
@@ -195,7 +189,7 @@ def interval() -> TypeMapping:
             + ", ' ', ".join(f"toString(tupleElement({col}, {i}))" for i in (1, 2, 3))
             + ")"
         ),
-        load=Load(pg=written, input="String", ch=decode),
+        load=read_by(decode, written),
         element=same,
         narrow=None,
         in_variant=True,
