@@ -151,11 +151,12 @@ def interval() -> TypeMapping:
             rf"(-?[0-9]+)H(-?[0-9]+)M(-?[0-9.]+)S$')"
         )
         year, month, day, hour, minute = (f"toInt128OrNull(_parts[{i}])" for i in range(1, 6))
-        second = "toDecimal128OrNull(_parts[6], 6)"
+        # Debezium cuts a floating-point second after nine digits: 0.000001 comes as 0.000000999.
+        second = "toDecimal128OrNull(_parts[6], 9)"
         wide = (
             f"{year} * 12 + {month}",
             day,
-            f"{hour} * 3600000000 + {minute} * 60000000 + toInt128({second} * 1000000)",
+            f"{hour} * 3600000000 + {minute} * 60000000 + toInt128(round({second} * 1000000))",
         )
         made = ", ".join(
             f"accurateCastOrNull({sql}, '{into}')" for sql, into in zip(wide, types, strict=True)
