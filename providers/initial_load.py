@@ -134,9 +134,8 @@ def _load(props: Props) -> None:
         nonlocal told
         if time.monotonic() - told >= TELL_SECONDS:
             told = time.monotonic()
-            print(
-                f"{LOADING}{what}: {done:,} of {f'about {total:,}' if total else '?'}", flush=True
-            )
+            count = f": {done:,} of about {total:,}" if total else ""
+            print(f"{LOADING}{what}{count}", flush=True)
 
     backfill = Backfill(
         captured,

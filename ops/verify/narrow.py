@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import psycopg
+from more_itertools import constrained_batches
 
 from ops.verify import sql
 from ops.verify.sql import AsOf, Chunk, Compared
@@ -97,7 +98,14 @@ class Reader:
         self._buckets = sql.bucket_count(rows)
         source, target = self._source_buckets(), self._target_buckets()
         to_read = self._count_whole_buckets(source, target, found)
-        for group in grouped(to_read, source, target):
+        groups = constrained_batches(
+            to_read,
+            MOST_ROWS_AT_ONCE,
+            MOST_BUCKETS_AT_ONCE,
+            get_len=lambda bucket: max(each.get(bucket, NONE)[0] for each in (source, target)),
+            strict=False,  # a bucket of more rows is read alone
+        )
+        for group in groups:
             self._compare(group, found)
             progress(sum(source.get(bucket, NONE)[0] for bucket in group))
 
@@ -169,23 +177,3 @@ def _summed(rows: Iterable[Sequence[Any]]) -> dict[str, Bucket]:
         count, total = hashes.get(key, NONE)
         hashes[key] = (count + 1, total + int(row_hash))
     return hashes
-
-
-def grouped(
-    buckets: Iterable[int],
-    source: Mapping[int, Bucket],
-    target: Mapping[int, Bucket],
-    most: int = MOST_ROWS_AT_ONCE,
-) -> Iterator[list[int]]:
-    """Buckets in groups of at most `most` rows on either side (or one bucket, if it has more)."""
-    group: list[int] = []
-    rows = 0
-    for bucket in buckets:
-        size = max(source.get(bucket, NONE)[0], target.get(bucket, NONE)[0])
-        if group and (rows + size > most or len(group) >= MOST_BUCKETS_AT_ONCE):
-            yield group
-            group, rows = [], 0
-        group.append(bucket)
-        rows += size
-    if group:
-        yield group

@@ -10,6 +10,7 @@ from datetime import UTC
 from typing import Any
 
 import psycopg
+from more_itertools import constrained_batches
 from psycopg import sql as pgsql
 
 from catalog.introspect import describe
@@ -291,17 +292,14 @@ def _both(
 
 def _portions(keys: Sequence[str]) -> Iterable[list[str]]:
     """Keys for one statement each: few, and not too long together (or one, if it is longer)."""
-    some: list[str] = []
-    length = 0
-    for key in keys:
-        size_ = len(key.encode())
-        if some and (len(some) == MOST_KEYS_AT_ONCE or length + size_ > MOST_KEY_BYTES_AT_ONCE):
-            yield some
-            some, length = [], 0
-        some.append(key)
-        length += size_
-    if some:
-        yield some
+    portions = constrained_batches(
+        keys,
+        MOST_KEY_BYTES_AT_ONCE,
+        MOST_KEYS_AT_ONCE,
+        get_len=lambda key: len(key.encode()),
+        strict=False,
+    )
+    return map(list, portions)
 
 
 def _by_key(rows: Iterable[Sequence[Any]]) -> dict[str, Row]:

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ops.position import event_lsn
-from ops.verify.narrow import grouped
 from ops.verify.snapshot import Snapshot
 from ops.verify.sql import bucket_count
 from ops.verify.table import checksum
@@ -33,17 +32,6 @@ def test_buckets_are_a_mask_and_hold_about_two_thousand_rows(rows: int) -> None:
     assert buckets & (buckets - 1) == 0
     assert buckets == 65_536 or rows / buckets <= 2_000
     assert buckets == 1 or rows / buckets > 999
-
-
-@given(st.dictionaries(st.integers(0, 500), st.integers(1, 900), max_size=60))
-def test_groups_hold_every_bucket_once_within_the_limit(sizes: dict[int, int]) -> None:
-    source = {bucket: (size, 0) for bucket, size in sizes.items() if bucket % 2}
-    target = {bucket: (size, 0) for bucket, size in sizes.items() if not bucket % 2}
-    groups = list(grouped(sizes, source, target, most=1_000))
-    assert [bucket for group in groups for bucket in group] == list(sizes)
-    assert all(
-        len(group) == 1 or sum(sizes[bucket] for bucket in group) <= 1_000 for group in groups
-    )
 
 
 @given(st.integers(), st.integers())
