@@ -176,7 +176,11 @@ def _told() -> Iterator[tuple[list[str], Events]]:
 def _plain(message: str) -> str:
     """A diagnostic without Pulumi's and gRPC's wrapping."""
     text = message.replace("<{%reset%}>", "").strip()
-    for wrapping in ("Exception calling application: ", "pulumi.errors.RunError: "):
+    for wrapping in (
+        "Exception calling application: ",
+        "pulumi.errors.RunError: ",
+        " has a problem: ",
+    ):
         text = text.split(wrapping)[-1]
     return text.strip()
 

@@ -33,12 +33,11 @@ class Provider(ResourceProvider):
     replace_on: ClassVar[tuple[str, ...]] = ()
 
     def check(self, _olds: Props, news: Props) -> CheckResult:
-        return CheckResult(
-            news, [CheckFailure(prop, reason) for prop, reason in self.faults(_olds, news)]
-        )
+        # Of a property that is named, Pulumi prints the whole value: pages of SQL.
+        return CheckResult(news, [CheckFailure("", each) for each in self.faults(_olds, news)])
 
-    def faults(self, olds: Props, news: Props) -> list[tuple[str, str]]:
-        """(property, sentence) for each input that can't work; found at preview."""
+    def faults(self, olds: Props, news: Props) -> list[str]:
+        """A sentence for each input that can't work; found at preview."""
         del olds, news
         return []
 

@@ -40,14 +40,14 @@ class ObjectsProvider(Provider):
     those, and so does DROP DATABASE by hand.
     """
 
-    def faults(self, olds: Props, news: Props) -> list[tuple[str, str]]:
+    def faults(self, olds: Props, news: Props) -> list[str]:
         before: Any = olds.get("objects")
         after: Any = news.get("objects")
         if news.get("allow_destructive") or not _known(before) or not _known(after):
             return []
         old = {each["name"]: each for each in before}
         return [
-            ("objects", sentence)
+            sentence
             for each in after
             if each["name"] in old
             for sentence in _losses(each, old[each["name"]])

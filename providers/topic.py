@@ -32,15 +32,12 @@ class TopicProvider(Provider):
 
     replace_on = ("topic", "replication")
 
-    def faults(self, olds: Props, news: Props) -> list[tuple[str, str]]:
+    def faults(self, olds: Props, news: Props) -> list[str]:
         before, after = olds.get("partitions"), news.get("partitions")
         if isinstance(before, int) and isinstance(after, int) and after < before:
             return [
-                (
-                    "partitions",
-                    f"topic {news['topic']} has {before} partitions and can't shrink to {after}: "
-                    f"set it back to {before}, or remove the table and add it again",
-                )
+                f"topic {news['topic']} has {before} partitions and can't shrink to {after}: "
+                f"set it back to {before}, or remove the table and add it again"
             ]
         return []
 

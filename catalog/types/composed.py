@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from catalog.names import ch_string
-from catalog.types.model import TypeMapping, read_by, same
+from catalog.types.model import UNAVAILABLE, TypeMapping, read_by, same
 from catalog.types.numbers import ch_bits, pg_bits, read_float
 
 
@@ -71,7 +71,10 @@ def hstore() -> TypeMapping:
 
     def decode(raw: str) -> str:
         value = f"CAST(JSONExtract(ifNull({raw}, ''), '{kind}'), 'Variant({kind})')"
-        return f"if(startsWith({raw}, '{{') AND isValidJSON({raw}), {value}, NULL)"
+        # Debezium puts the placeholder into an object of its own.
+        lost = f'{{"{UNAVAILABLE}":"{UNAVAILABLE}"}}'
+        readable = f"startsWith({raw}, '{{') AND {raw} != '{lost}' AND isValidJSON({raw})"
+        return f"if({readable}, {value}, NULL)"
 
     def quoted(sql: str) -> str:
         escaped = rf"replaceAll(replaceAll({sql}, '\\', '\\\\'), '\"', '\\\"')"

@@ -4,6 +4,7 @@ import io.debezium.spi.converter.CustomConverter;
 import io.debezium.spi.converter.RelationalColumn;
 import java.math.BigDecimal;
 import java.math.MathContext;
+import java.nio.charset.StandardCharsets;
 import java.sql.Types;
 import java.time.Instant;
 import java.time.LocalDate;
@@ -12,6 +13,7 @@ import java.time.ZoneOffset;
 import java.time.chrono.IsoEra;
 import java.time.format.DateTimeFormatter;
 import java.time.temporal.ChronoUnit;
+import java.util.Base64;
 import java.util.Locale;
 import java.util.Properties;
 import java.util.Set;
@@ -26,6 +28,10 @@ import org.apache.kafka.connect.data.SchemaBuilder;
  * times with a time zone, bit strings, geometric types; and the dates and timestamps that its
  * numbers can't tell apart, infinity among them. Everything else stays as Debezium writes it.
  *
+ * <p>Bytes, and the texts of types that Debezium doesn't know, it hands on in base64 as Debezium
+ * does; but Debezium writes null where a change did not carry the value (TOAST without the full
+ * replica identity).
+ *
  * <p>What it can't read it hands on as the placeholder for unavailable values, which the target
  * never takes for a value.
  */
@@ -36,6 +42,14 @@ public final class ExactText implements CustomConverter<SchemaBuilder, Relationa
     private static final Set<Integer> SHOWN = Set.of(1266, 1560, 1562); // timetz, bit, varbit
     private static final Set<Integer> GEOMETRIC =
             Set.of(600, 601, 602, 603, 604, 628, 718); // point, lseg, path, box, polygon, line, circle
+    private static final int BYTEA = 17;
+    // Those of variable length: tsquery, jsonpath, multiranges, snapshots.
+    private static final Set<Integer> UNKNOWN =
+            Set.of(3615, 4072, 4451, 4532, 4533, 4534, 4535, 4536, 2970, 5038);
+    private static final int FIRST_OF_USERS = 16384;
+    // Types of extensions that Debezium knows by name (its TypeRegistry).
+    private static final Set<String> KNOWN =
+            Set.of("hstore", "citext", "ltree", "isbn", "geometry", "geography", "vector", "halfvec", "sparsevec");
     private static final int DATE = 1082;
     private static final int TIMESTAMP = 1114;
 
@@ -77,7 +91,24 @@ public final class ExactText implements CustomConverter<SchemaBuilder, Relationa
         if (GEOMETRIC.contains(type)) {
             return value -> isText(value) ? numbersAsPostgres(value.toString()) : UNAVAILABLE;
         }
+        if (type == BYTEA) {
+            return value -> value instanceof byte[] ? base64((byte[]) value) : UNAVAILABLE;
+        }
+        if (isUnknown(column)) {
+            return value -> isText(value) ? base64(value.toString().getBytes(StandardCharsets.UTF_8)) : UNAVAILABLE;
+        }
         return type == DATE ? ExactText::date : type == TIMESTAMP ? ExactText::timestamp : null;
+    }
+
+    private static boolean isUnknown(RelationalColumn column) {
+        if (column.jdbcType() == Types.OTHER && column.nativeType() >= FIRST_OF_USERS) {
+            return !KNOWN.contains(column.typeName());
+        }
+        return column.jdbcType() == Types.STRUCT || UNKNOWN.contains(column.nativeType());
+    }
+
+    private static String base64(byte[] bytes) {
+        return Base64.getEncoder().encodeToString(bytes);
     }
 
     // The driver's PGobject and its kinds, by name: this is compiled without the driver.

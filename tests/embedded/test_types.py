@@ -120,6 +120,7 @@ _STREAMED: dict[str, list[Case]] = {
         ('{"b":null,"aa":"x\\"\\\\","a":""}', '"a"=>"", "b"=>NULL, "aa"=>"x\\"\\\\"'),
         ('{"é":"NULL"}', '"é"=>"NULL"'),
         ('{"a":', None),
+        ('{"__debezium_unavailable_value":"__debezium_unavailable_value"}', None),
         ('"a"=>"1"', None),
         ("[1]", None),
         _LOST,
