@@ -7,18 +7,19 @@ from catalog.types.model import UNAVAILABLE, TypeMapping, read_by, same
 from catalog.types.numbers import ch_bits, pg_bits, read_float
 
 
-def array(element: TypeMapping) -> TypeMapping:
+def array(element: TypeMapping, delimiter: str = ",") -> TypeMapping:
     """A one-dimensional array that begins at 1; others are none that ClickHouse could hold.
 
     It is read from Postgres' text of it, streamed (by the converter) or copied.
+    delimiter: what Postgres writes between the elements.
     """
     kind = f"Array(Nullable({element.clickhouse}))"
     plain, variant = ch_string(kind), ch_string(f"Variant({kind})")
 
     def decode(raw: str) -> str:
         # An element is quoted or has none of the characters that mean something. What is left over
-        # are commas and two braces, or this is no array of one dimension.
-        items = rf"""extractAll(ifNull({raw}, ''), '"(?:[^"\\\\]|\\\\.)*"|[^,{{}}"]+')"""
+        # are delimiters and two braces, or this is no array of one dimension.
+        items = rf"""extractAll(ifNull({raw}, ''), '"(?:[^"\\\\]|\\\\.)*"|[^{delimiter}{{}}"]+')"""
         texts = (
             "arrayMap(_item -> multiIf(_item = 'NULL', NULL, startsWith(_item, '\"'), "
             r"replaceRegexpAll(substring(_item, 2, length(_item) - 2), '\\\\(.)', '\\1'), "

@@ -30,7 +30,10 @@ def mapping(pg_type: str, *, as_text: bool = False) -> TypeMapping | None:
         # An element's text is what is inside the array's: some types are kept as that.
         name, args = _split(pg_type[:-2])
         element = texts.text() if name in _TEXT_IN_ARRAYS else _build(_REGISTRY, name, args)
-        return None if element is None or name in _NOT_IN_ARRAYS else composed.array(element)
+        if element is None or name in _NOT_IN_ARRAYS:
+            return None
+        # pg_type.typdelim, of which no other type has another.
+        return composed.array(element, delimiter=";" if name == "box" else ",")
     name, args = _split(pg_type)
     if as_text:
         return _build(_AS_TEXT, name, args)

@@ -115,6 +115,19 @@ def test_columns_named_like_ours_are_copied_under_their_own_names(shared: Daemon
     assert captured.current(["id", "operation", "_lsn"]) == [[1, "mine", None], [2, "r", "0/16"]]
 
 
+@pytest.mark.parametrize("words", [("_in1",), ("_in1", "_in1", "z"), ("_in1", "Nullable(String)")])
+def test_a_first_row_that_reads_like_the_header_is_a_row(
+    shared: Daemon, words: tuple[str, ...]
+) -> None:
+    """`_in1` is what the only column of a copy is called on its way."""
+    captured = Captured(shared, [Column(name="word", pg_type="text", nullable=False)], key=())
+    _load(captured, 2_000, *words)
+    _finish(captured, 2_000)
+    shown = captured.rows("SELECT word FROM {t} ORDER BY word")
+    assert [word for (word,) in shown] == sorted(words)
+    assert captured.reasons() == []
+
+
 def test_equal_rows_without_a_key_count_once_each_when_the_load_is_finished(
     shared: Daemon,
 ) -> None:

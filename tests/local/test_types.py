@@ -29,7 +29,6 @@ from ops.stack import Deployed
 from tests.checkout import Checkout, checkout
 from tests.local.scratch import postgres
 from tests.local.type_values import GROUPS, HOSTILE, SETUP
-from tests.unproven import unproven
 
 LOADED, STREAMED, UPDATED = 0, 1_000, 2_000
 Rows = dict[int, list[Any]]
@@ -175,11 +174,13 @@ def _source(column: str, kind: str) -> str:
 
 
 def _target(column: str, kind: str) -> str:
-    if kind == "bytea[]":
+    if kind.endswith("[]"):
+        # As texts, for JSON has no word for NaN and the infinities: they would become null.
         texts = f"CAST({column}, 'Array(Nullable(String))')"
-        shown = rf"arrayMap(x -> concat('\\x', lower(hex(x))), {texts})"
-        return f"if(isNull({column}), NULL, toJSONString({shown}))"
-    if kind.endswith("[]") or kind == "extensions.hstore":
+        if kind == "bytea[]":
+            texts = rf"arrayMap(x -> concat('\\x', lower(hex(x))), {texts})"
+        return f"if(isNull({column}), NULL, toJSONString({texts}))"
+    if kind == "extensions.hstore":
         return f"if(isNull({column}), NULL, toJSONString({column}))"
     if kind.startswith("interval"):
         parts = ("months", "days", "microseconds")
@@ -199,7 +200,7 @@ def _read(group: Group, row: Any) -> list[Any]:
 
 def _value(kind: str, text: str) -> Any:
     if kind.endswith("[]"):
-        items = json.loads(text, parse_float=str, parse_int=str)
+        items = json.loads(text)
         return [None if item is None else _scalar(kind, item) for item in items]
     if kind == "extensions.hstore":
         return json.loads(text)
@@ -210,8 +211,7 @@ def _value(kind: str, text: str) -> Any:
     return _scalar(kind, text)
 
 
-def _scalar(kind: str, item: Any) -> Any:
-    text = str(item)
+def _scalar(kind: str, text: str) -> Any:
     if kind in _FLOATS:
         # -0 is equal to 0.
         return struct.pack(f">{_FLOATS[kind]}", float(text) + 0.0)
@@ -345,19 +345,16 @@ def _assert_exact(types: Types, groups: list[Group], low: int) -> None:
             assert ours == theirs, (group.table, key, value)
 
 
-@unproven("the last runs failed in the comparison of this test itself")
 def test_loaded_values_are_exact(types: Types, groups: list[Group]) -> None:
     _assert_exact(types, groups, LOADED)
 
 
-@unproven("the last runs failed in the comparison of this test itself")
 def test_inserted_values_are_exact(types: Types, groups: list[Group]) -> None:
     for group in groups:
         types.execute(*group.inserts(STREAMED))
     _assert_exact(types, groups, STREAMED)
 
 
-@unproven("the last runs failed in the comparison of this test itself")
 def test_updated_values_are_exact(types: Types, groups: list[Group]) -> None:
     for group in groups:
         types.execute(*group.updates())

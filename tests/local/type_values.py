@@ -334,6 +334,7 @@ GROUPS: dict[str, list[Values]] = {
             '1 mon'
             '24 hours'
             '-0.000001 s'
+            '-1.605895 s'
             '1 day -1 us'
             '2147483647 mons'
             '-2147483648 days'
@@ -659,6 +660,7 @@ GROUPS: dict[str, list[Values]] = {
             ARRAY[ROW(1, 'a"b', NULL, NULL, NULL, NULL)::typed.pair, NULL]
             """,
         ),
+        Values("box[]", "ARRAY['((1,2),(3,0.30000000000000004))'::box, NULL, '((0,0),(1,1))']"),
         Values("point[]", "ARRAY['(1,0.30000000000000004)'::point, NULL]"),
         Values("extensions.hstore[]", "ARRAY['a=>1'::extensions.hstore, NULL]"),
     ],

@@ -67,7 +67,7 @@ def test_no_consumer_group_holds_what_clickhouse_takes_for_a_macro() -> None:
     assert capture(SOURCE, options, "pg").group == "clickhouse.shop.%7Bshard%7D"
 
 
-@pytest.mark.parametrize("name", ['shop."Order Items"', "größe.\\ü'", "Select.from where\n;"])
+@pytest.mark.parametrize("name", ['shop.The "Order" Items', "größe.\\ü'", "Select.from where\n;"])
 def test_any_characters_but_a_second_dot_make_a_name(name: str) -> None:
     assert parse_options(name).table == name
 

@@ -171,6 +171,25 @@ def test_a_column_is_stored_under_a_name_that_a_later_one_does_not_change() -> N
         assert stored(count) == stored(len(names))[:count]
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        *({"name": name} for name in ('"orders"', 'Order "Items"', '"', "o''s", "o``s")),
+        {"schema_": '"shop'},
+    ],
+)
+def test_a_name_that_debezium_reads_as_another_is_refused(changed: dict[str, str]) -> None:
+    """Each was seen to stop Debezium 3.7's own reader of names, or to come out as another."""
+    with pytest.raises(CatalogError, match="rename it, or leave it out") as error:
+        check(_source().model_copy(update=changed), parse_options("shop.orders"))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ['The "Order" Items', "it's", "'orders'", "tick`", "back\\slash"])
+def test_other_quotes_are_part_of_a_name(name: str) -> None:
+    check(_source().model_copy(update={"name": name}), parse_options("shop.orders"))
+
+
 def test_without_a_key_nothing_can_be_ordered_or_partitioned_by_it() -> None:
     keyless = _source().model_copy(update={"key": ()})
     check(keyless, parse_options("shop.orders"))
