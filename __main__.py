@@ -104,8 +104,13 @@ capture = Capture(
     connect,
     after=[table.objects for table in tables],
 )
+load = (capture, source, kafka, postgres.connection, settings.load_workers)
+snapshot = [table.load(*load) for table in tables if table.snapshotted]
+# Debezium streams from where its snapshot began, and takes it anew when it was interrupted: what
+# changed before that, in tables that are copied already, would arrive by neither.
 for table in tables:
-    table.load(capture, source, kafka, postgres.connection, settings.load_workers)
+    if not table.snapshotted:
+        table.load(*load, after=snapshot)
 
 pulumi.export("home", str(platform.home))
 pulumi.export("postgres", postgres.connection)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,9 +42,11 @@ class CapturedTable(pulumi.ComponentResource):
 
     Attributes:
         captured: a `catalog.model.CapturedTable` as JSON, what the operator's commands work from.
+        snapshotted: whether its existing rows come as Debezium's snapshot.
     """
 
     captured: pulumi.Output[str]
+    snapshotted: bool
 
     def __init__(
         self,
@@ -79,6 +81,7 @@ class CapturedTable(pulumi.ComponentResource):
             return [replay_statement(captured(described), options, int(lsn))]
 
         self._options, self._clickhouse = options, clickhouse.connection
+        self.snapshotted = options.initial_load == "stream"
         self._loads = args.source_table.loads
         described = args.source_table.described
         known = pulumi.Output.all(described, source.slot.lsn)
@@ -100,11 +103,12 @@ class CapturedTable(pulumi.ComponentResource):
         kafka: Kafka,
         connection: Mapping[str, pulumi.Input[Any]],
         workers: int,
+        after: Sequence[InitialLoad] = (),
     ) -> InitialLoad:
         """Declares that the table's existing rows are there too.
 
         After `capture`: a row can be missed only while its changes don't flow. `connection` is one
-        to the source; `workers` copy at the same time.
+        to the source; `workers` copy at the same time. `after`: loads to be finished before.
         """
         return InitialLoad(
             f"{self.pulumi_resource_name}-load",
@@ -119,9 +123,7 @@ class CapturedTable(pulumi.ComponentResource):
             stream=source.slot.lsn,
             loads=self._loads,
             # An output of what may be about to change would make every load look so in a preview.
-            snapshotted=capture.connector.snapshotted
-            if self._options.initial_load == "stream"
-            else [],
+            snapshotted=capture.connector.snapshotted if self.snapshotted else [],
             workers=workers,
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[capture.connector]),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[capture.connector, *after]),
         )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -89,11 +89,19 @@ class Pipeline:
 
 @contextmanager
 def capturing(
-    folder: Path, schema: str, tables: Sequence[str | dict[str, Any]]
+    folder: Path,
+    schema: str,
+    tables: Sequence[str | dict[str, Any]],
+    meanwhile: Callable[[str], AbstractContextManager[Any]] = nullcontext,
+    *,
+    whole: bool = True,
 ) -> Iterator[Pipeline]:
     """A stack, in a copy of the project in `folder`, on a Postgres that it doesn't run itself.
 
     schema: SQL that is run there before, and makes `tables`, the stack's `cdc:tables`.
+    meanwhile: what goes on there until the stack is up, given the DSN; for what SQL alone can't
+    make, too.
+    whole: whether all rows can be loaded; `./cdc up` must say the same.
     """
     with postgres("app", SERVER) as dsn, checkout(folder) as project:
         with psycopg.connect(dsn, autocommit=True) as connection:
@@ -104,8 +112,10 @@ def capturing(
         project.configure(
             secret=True, source="postgresql://{user}@{host}:{port}/{dbname}".format(**server)
         )
-        done = project.cdc("up", timeout=UP_SECONDS)
-        assert done.returncode == 0, done.stdout + done.stderr
+        with meanwhile(dsn):
+            done = project.cdc("up", timeout=UP_SECONDS)
+            assert "Up in" in done.stdout, done.stdout + done.stderr
+            assert done.returncode == (0 if whole else 1), done.stdout + done.stderr
         yield Pipeline(project)
 
 

@@ -59,9 +59,9 @@ public final class ExactText implements CustomConverter<SchemaBuilder, Relationa
     // What Postgres can hold; beyond lie the values by which its driver means infinity.
     private static final LocalDate NEVER_BEFORE = LocalDate.of(-4713, 11, 24);
     private static final LocalDate LAST_DATE = LocalDate.of(5874897, 12, 31);
-    // java.sql.Date, which only Debezium's own snapshot has, counts in the Julian calendar before, and
-    // takes years BC for others.
-    private static final LocalDate GREGORIAN = LocalDate.of(1582, 10, 15);
+    // java.sql.Date, which only Debezium's own snapshot has, counts in the Julian calendar before, takes
+    // years BC for others, and has 1582-10-15 to 24 for the ten days before them, too.
+    private static final LocalDate GREGORIAN = LocalDate.of(1582, 10, 25);
     private static final Pattern PLAIN_TIMESTAMP =
             Pattern.compile("(\\d{4}-\\d\\d-\\d\\d) (\\d\\d:\\d\\d:\\d\\d(\\.\\d+)?)");
     private static final DateTimeFormatter CLOCK = DateTimeFormatter.ofPattern("HH:mm:ss");

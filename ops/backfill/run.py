@@ -106,11 +106,18 @@ class Backfill:
         )
 
     def streamed(self, lsn: int) -> None:
-        """Waits until the rows that Debezium's snapshot sent are there; they rank at `lsn`."""
+        """Waits until the rows that Debezium's snapshot sent are there; they rank at `lsn`.
+
+        A snapshot that is interrupted begins anew, and the stream with it: what was deleted in
+        between would stay. So where two of them left rows, the table is copied after all.
+        """
         with source.session(self._connect) as connection:
             at_ms = source.begin(connection).at_ms
             self._wait_for_stream(connection)
-        self._target.finish(Load(lsn, at_ms, "", ()), 0)
+        if self._target.snapshots(lsn) > 1:
+            self.run()
+        else:
+            self._target.finish(Load(lsn, at_ms, "", ()), 0)
 
     def _copied(self, connection: psycopg.Connection[Any]) -> tuple[Load, int]:
         """A load all of whose ranges are copied, and how many rows of it were copied now."""

@@ -77,6 +77,15 @@ class Target:
         [[version]] = self._rows(f"SELECT toUInt64(bitShiftRight(max(_version), 64)) FROM {final}")
         return int(version)
 
+    def snapshots(self, rank: int) -> int:
+        """How many snapshots of Debezium's the rows come from that rank at that position."""
+        history = ch_qualified(f"{self._table.target}_history")
+        [[count]] = self._rows(
+            f"SELECT uniqExact(_lsn) FROM {history} "
+            f"WHERE operation = 'r' AND bitShiftRight(_version, 64) = {rank}"
+        )
+        return int(count)
+
     def unfinished(self) -> Load | None:
         """The load beside this stream that was begun last and not finished."""
         rows = self._rows(

@@ -41,7 +41,7 @@ class Values:
     refused: str = ""
     as_text: bool = False
     streamed: str = ""
-    """Must arrive too, but not out of Debezium's own snapshot, whose dates begin in 1582."""
+    """Must arrive too, but not out of Debezium's own snapshot, whose dates begin on 1582-10-25."""
 
 
 GROUPS: dict[str, list[Values]] = {
@@ -231,10 +231,11 @@ GROUPS: dict[str, list[Values]] = {
             '5874897-12-31'
             '10000-01-01'
             '2020-02-03'
-            '1582-10-15'
+            '1582-10-25'
             """,
             streamed=r"""
             '-infinity'
+            '1582-10-15'
             '1582-10-10'
             '0044-03-15 BC'
             '4713-01-01 BC'
