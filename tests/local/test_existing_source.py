@@ -23,7 +23,6 @@ from psycopg.conninfo import conninfo_to_dict
 from tests.catalogs import catalogs
 from tests.checkout import Checkout, checkout
 from tests.local.scratch import postgres
-from tests.unproven import unproven
 
 # As `pgbench -i` makes them, and a shop of somebody else's.
 FOREIGN = """
@@ -278,7 +277,6 @@ def test_down_leaves_the_server_as_it_was(project: Checkout, server: Server) -> 
     assert catalogs(server.dsn) == json.loads((project.folder / "before.json").read_text())
 
 
-@unproven("it failed once on a machine with a load of 50, cause not read")
 def test_a_reader_captures_what_somebody_else_prepared(project: Checkout, server: Server) -> None:
     project.configure(sourceUser="reader", publication="prepared")
     project.configure(secret=True, source=server.url("watcher", "of-the-watcher"))

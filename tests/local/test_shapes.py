@@ -24,9 +24,6 @@ from confluent_kafka.admin import (
 from catalog.model import CapturedTable, SourceTable
 from catalog.names import ch_ident, ch_qualified, pg_ident
 from tests.checkout import Checkout, checkout
-from tests.unproven import unproven
-
-pytestmark = unproven("not as a whole; single tests did")
 
 SCHEMA = Path(__file__).with_name("shapes.sql")
 ODD = 'My "Shop" \\ [1].Größe, x;y:z 😀 $1 {a} [red]'
