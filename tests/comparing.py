@@ -62,8 +62,8 @@ def _rows(columns: Iterable[Column], rows: Iterable[Iterable[str | None]]) -> Ro
 
 
 def _kind(column: Column) -> str:
-    """The type without its modifier."""
-    return re.sub(r"\(.*?\)", "", column.pg_type)
+    """The type, of a domain the one behind it, without its modifier."""
+    return re.sub(r"\(.*?\)", "", column.base_type or column.pg_type)
 
 
 def _source(column: str, kind: str) -> str:
@@ -75,14 +75,19 @@ def _source(column: str, kind: str) -> str:
             f" extract(day FROM {column}), extract(hour FROM {column}) * 3600000000"
             f" + extract(minute FROM {column}) * 60000000 + extract(microseconds FROM {column}))"
         )
-    return f"{column}::numeric::text" if kind == "money" else f"{column}::text"
+    shown = {"money": f"{column}::numeric::text", "hstore": f"{column}::json::text"}
+    return shown.get(kind, f"{column}::text")
 
 
 def _target(column: str, kind: str) -> str:
     if kind.endswith("[]"):
         # As texts, for JSON has no word for NaN.
         texts = f"CAST({column}, 'Array(Nullable(String))')"
+        if kind == "bytea[]":
+            texts = f"arrayMap(x -> concat('\\\\x', lower(hex(x))), {texts})"
         return f"if(isNull({column}), NULL, toJSONString({texts}))"
+    if kind == "hstore":
+        return f"if(isNull({column}), NULL, toJSONString({column}))"
     if kind == "interval":
         fields = [f"toString({column}.{part})" for part in ("months", "days", "microseconds")]
         return f"concat({fields[0]}, ',', {fields[1]}, ',', {fields[2]})"
@@ -93,14 +98,10 @@ def _target(column: str, kind: str) -> str:
 
 def _read(kind: str, text: str) -> object:
     if kind.endswith("[]"):
-        items = json.loads(text, parse_float=str, parse_int=str, parse_constant=str)
-        read = _READERS.get(kind[:-2], str)
-        return tuple(None if item is None else read(_plain(item)) for item in items)
+        element = kind[:-2]
+        read = str if element in _TEXTS_IN_ARRAYS else _READERS.get(element, str)
+        return tuple(None if item is None else read(item) for item in json.loads(text))
     return _READERS.get(kind, str)(text)
-
-
-def _plain(item: object) -> str:
-    return str(item).lower() if isinstance(item, bool) else str(item)
 
 
 def _float(text: str, size: str) -> object:
@@ -119,6 +120,8 @@ def _micros(text: str) -> str:
     return f"{whole}.{fraction:0<6}"
 
 
+# Whose elements are kept as Postgres writes them.
+_TEXTS_IN_ARRAYS = ("interval", "point", "hstore")
 _READERS: dict[str, Callable[[str], object]] = {
     "smallint": int,
     "integer": int,
@@ -134,6 +137,7 @@ _READERS: dict[str, Callable[[str], object]] = {
     "money": Decimal,
     "bpchar": lambda text: text.rstrip(" "),
     "inet": ip_interface,
+    "hstore": lambda text: tuple(sorted(json.loads(text).items())),
     # A NULL is a tuple of NULLs.
     "interval": lambda text: tuple(map(_whole, text.split(","))) if text else None,
     "point": lambda text: tuple(_float(each, "<d") for each in text.strip("()").split(",")),

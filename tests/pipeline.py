@@ -64,6 +64,13 @@ class Pipeline:
         found = prove(self.deployed, list(tables), progress=silent, wait_seconds=WAIT_SECONDS)
         return {report.table: report for report in found}
 
+    def letters(self, table: str, most: int = 3) -> list[str]:
+        """Why messages of a table were not applied, as far as it is still so."""
+        query = "SELECT DISTINCT reason FROM cdc.dead_letters FINAL WHERE source = {table:String}"
+        with self.deployed.clickhouse.client() as client:
+            found = client.query(f"{query} LIMIT {most}", parameters={"table": table})
+            return [str(reason) for (reason,) in found.result_rows]
+
     def difference(self, *tables: str) -> str:
         """'' where all rows are equal, by ops.verify and by an independent comparison.
 
@@ -79,7 +86,7 @@ class Pipeline:
             assert report.target_rows == theirs.total(), (name, report, theirs.total())
             assert bool(different) <= (not report.equal), (name, report, different)
             if different or not report.equal:
-                told.append(f"{name}: {different or report}")
+                told.append(f"{name}: {different or report}; dead letters: {self.letters(name)}")
         return "\n".join(told)
 
     def assert_equal(self, *tables: str) -> None:

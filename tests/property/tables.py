@@ -7,13 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from catalog.names import ch_ident, pg_ident, pg_qualified
-from tests.property.values import ARGUMENTS, HASHED, KEYS, VALUES, Chance, value
+from tests.property.types import Builtin, Made, Type, any_type, builtin, keyed, made_types
+from tests.property.values import HASHED, KEYS, Chance
 
 NAMES = (
     "id",
     "select",
     "Mixed Case",
     'a "quote"',
+    '"all quoted"',
+    "'single'",
+    "`back`",
     "it's",
     "a.dot",
     "back\\slash",
@@ -39,32 +43,33 @@ NAMES = (
     "user",
 )
 KINDS = ("primary", "primary", "primary", "deferrable", "unique", "partitioned", "none")
+QUOTE = '"'
 KEY_VALUES = 7  # of each column of a key: few, so that workloads meet
 
 
 Row = tuple[str | None, ...]
 
 
-def literal(text: str | None, pg_type: str) -> str:
+def literal(text: str | None, of: Type) -> str:
     """A value, given as Postgres reads it, for a statement."""
     if text is None:
         return "NULL"
-    return "'" + text.replace("'", "''") + f"'::{pg_type}"
+    return "'" + text.replace("'", "''") + f"'::{of.sql}"
 
 
 @dataclass(frozen=True)
 class Column:
-    """pg_type: as format_type() writes it. choices: what a key's column may hold."""
+    """choices: what a key's column may hold."""
 
     name: str
-    pg_type: str
+    of: Type
     nullable: bool
     choices: tuple[str, ...] = ()
 
     def value(self, chance: Chance) -> str | None:
         if self.nullable and chance.random() < 0.25:
             return None
-        return chance.choice(self.choices) if self.choices else value(chance, self.pg_type)
+        return chance.choice(self.choices) if self.choices else self.of.value(chance)
 
 
 @dataclass(frozen=True)
@@ -92,7 +97,7 @@ class Table:
     @property
     def create(self) -> str:
         lines = [
-            f"{pg_ident(column.name)} {column.pg_type}{'' if column.nullable else ' NOT NULL'}"
+            f"{pg_ident(column.name)} {column.of.sql}{'' if column.nullable else ' NOT NULL'}"
             for column in self.columns
         ]
         if self.doubled:
@@ -131,8 +136,7 @@ class Table:
         return ", ".join(
             "("
             + ", ".join(
-                literal(text, column.pg_type)
-                for text, column in zip(row, self.columns, strict=True)
+                literal(text, column.of) for text, column in zip(row, self.columns, strict=True)
             )
             + ")"
             for row in rows
@@ -149,28 +153,50 @@ class Table:
         return made
 
 
-def tables(chance: Chance, schema: str, count: int) -> list[Table]:
-    return [_table(chance, schema, number) for number in range(count)]
+@dataclass(frozen=True)
+class Schema:
+    """name: of the schema, and of the types and tables in it."""
+
+    name: str
+    types: tuple[Made, ...]
+    tables: tuple[Table, ...]
+
+    @property
+    def create(self) -> list[str]:
+        """The statements that make it and what is in it."""
+        made = [f"CREATE SCHEMA {pg_ident(self.name)}", *(each.create for each in self.types)]
+        return [*filter(None, made), *(table.create for table in self.tables)]
 
 
-def _table(chance: Chance, schema: str, number: int) -> Table:
+def random_schema(chance: Chance, name: str, count: int) -> Schema:
+    """A schema of some types of its own and `count` tables."""
+    types = tuple(made_types(chance, name, NAMES))
+    made = tuple(_table(chance, name, number, types) for number in range(count))
+    return Schema(name, types, made)
+
+
+def _table(chance: Chance, schema: str, number: int, types: Sequence[Made]) -> Table:
     kind = chance.choice(KINDS)
-    names = chance.sample(NAMES, chance.randint(2, 12))
+    names = chance.sample(NAMES, chance.choice((2, 4, 8, 12, 16)))
     key = tuple(
-        Column(name, pg_type, False, tuple(value(chance, pg_type) for _ in range(KEY_VALUES)))
+        Column(name, of, False, tuple(of.value(chance) for _ in range(KEY_VALUES)))
         for name in names[: chance.choice((1, 1, 2, 3))]
-        for pg_type in [_type(chance, HASHED if kind == "partitioned" else KEYS)]
+        for of in [_key_type(chance, HASHED if kind == "partitioned" else KEYS, types)]
     )
     others = [
-        Column(name, _type(chance, tuple(VALUES)), chance.random() < 0.6)
-        for name in names[len(key) :]
+        Column(name, any_type(chance, types), chance.random() < 0.6) for name in names[len(key) :]
     ]
     columns = [*key, *others]
     chance.shuffle(columns)
-    integers = [each.name for each in columns if each.pg_type in ("smallint", "integer")]
+    integers = [
+        each.name
+        for each in columns
+        if isinstance(each.of, Builtin) and each.of.name in ("smallint", "integer")
+    ]
     return Table(
-        # A name's odd part must not be all that tells two topics apart.
-        name=f"{schema}.{number} {chance.choice(NAMES).replace('.', ' ')}",
+        # A name's odd part must not be all that tells two topics apart. See docs/configuration.md
+        # for names that can't be captured.
+        name=f"{schema}.{number} {chance.choice(NAMES).replace('.', ' ').strip(QUOTE)}",
         kind=kind,
         columns=tuple(columns),
         key=() if kind == "none" else key,
@@ -178,6 +204,6 @@ def _table(chance: Chance, schema: str, number: int) -> Table:
     )
 
 
-def _type(chance: Chance, names: Sequence[str]) -> str:
-    name = chance.choice(names)
-    return name + chance.choice(ARGUMENTS.get(name, ("",)))
+def _key_type(chance: Chance, names: Sequence[str], types: Sequence[Made]) -> Type:
+    own = keyed(types, names)
+    return chance.choice(own) if chance.random() < 0.3 else builtin(chance, names)

@@ -165,8 +165,7 @@ def _update(chance: Chance, table: Table) -> Made:
     columns = [column for column in table.columns if column not in table.key] or table.columns
     chosen = chance.sample(list(columns), chance.randint(1, min(3, len(columns))))
     changes = ", ".join(
-        f"{pg_ident(column.name)} = {literal(column.value(chance), column.pg_type)}"
-        for column in chosen
+        f"{pg_ident(column.name)} = {literal(column.value(chance), column.of)}" for column in chosen
     )
     return (f"UPDATE {table.quoted} SET {changes} WHERE {_some(table, chance)}",)
 
@@ -180,7 +179,7 @@ def _move(chance: Chance, table: Table) -> Made:
     column = chance.choice(table.key or table.columns)
     return (
         f"UPDATE {table.quoted} SET {pg_ident(column.name)} = "
-        f"{literal(column.value(chance), column.pg_type)} WHERE {_some(table, chance)}",
+        f"{literal(column.value(chance), column.of)} WHERE {_some(table, chance)}",
     )
 
 
@@ -190,8 +189,7 @@ def _rotate(chance: Chance, table: Table) -> Made:
     name = pg_ident(column.name)
     choices = column.choices or tuple(filter(None, (column.value(chance) for _ in range(4))))
     cases = " ".join(
-        f"WHEN {name}::text = {literal(here, column.pg_type)}::text "
-        f"THEN {literal(there, column.pg_type)}"
+        f"WHEN {name}::text = {literal(here, column.of)}::text THEN {literal(there, column.of)}"
         for here, there in zip(choices, (*choices[1:], choices[0]), strict=True)
     )
     return (f"UPDATE {table.quoted} SET {name} = CASE {cases} ELSE {name} END",)
