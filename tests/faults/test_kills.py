@@ -13,9 +13,10 @@ import pytest
 from ops.stack import Deployed
 from platforms.supervisor import Supervisor
 from tests.checkout import Checkout, checkout, equal
+from tests.seeds import run_seed
 
 SERVICES = ("connect", "clickhouse", "kafka", "postgres")
-SEED = int(os.environ.get("CDC_TEST_SEED", random.randrange(10**6)))
+SEED = run_seed()
 
 
 @pytest.fixture(scope="module")

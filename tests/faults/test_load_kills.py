@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import threading
 import time
@@ -12,8 +11,9 @@ import pytest
 
 from ops.stack import Deployed
 from tests.checkout import Checkout, checkout, kill_group
+from tests.seeds import run_seed
 
-SEED = int(os.environ.get("CDC_TEST_SEED", random.randrange(10**6)))
+SEED = run_seed()
 KILLS = 3
 ROWS = 400_000
 TABLE = "inventory.many"

@@ -1,12 +1,12 @@
 """Random workloads on random tables through the real pipeline: every row and value, every time.
 
-CDC_TEST_SEED chooses the tables and the workloads, CDC_PROPERTY_SECONDS how long they run.
+CDC_TEST_SEED chooses the tables and the workloads (by default the commit does, tests/seeds.py),
+CDC_PROPERTY_SECONDS how long they run.
 """
 
 from __future__ import annotations
 
 import os
-import random
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,8 +22,9 @@ from tests.property.tables import Schema, Table, random_schema
 from tests.property.types import EXTENSIONS_SCHEMA
 from tests.property.values import EXTENSIONS, VALUES, Chance
 from tests.property.workloads import Step, run, workload
+from tests.seeds import run_seed
 
-SEED = int(os.environ.get("CDC_TEST_SEED", random.randrange(10**6)))
+SEED = run_seed()
 SECONDS = float(os.environ.get("CDC_PROPERTY_SECONDS", "180"))
 SHRINK_SECONDS = 120.0
 TABLES = 4  # of a seed
