@@ -28,8 +28,8 @@ import org.apache.kafka.connect.data.SchemaBuilder;
  * times with a time zone, bit strings, geometric types; and the dates and timestamps that its
  * numbers can't tell apart, infinity among them. Everything else stays as Debezium writes it.
  *
- * <p>Bytes, and the texts of types that Debezium doesn't know, it hands on in base64 as Debezium
- * does; but Debezium writes null where a change did not carry the value (TOAST without the full
+ * <p>Bytes, and the texts of some types that Debezium doesn't know, it hands on in base64 as
+ * Debezium does; but Debezium writes null where a change did not carry the value (TOAST without the full
  * replica identity).
  *
  * <p>What it can't read it hands on as the placeholder for unavailable values, which the target
@@ -46,10 +46,8 @@ public final class ExactText implements CustomConverter<SchemaBuilder, Relationa
     // Those of variable length: tsquery, jsonpath, multiranges, snapshots.
     private static final Set<Integer> UNKNOWN =
             Set.of(3615, 4072, 4451, 4532, 4533, 4534, 4535, 4536, 2970, 5038);
-    private static final int FIRST_OF_USERS = 16384;
-    // Types of extensions that Debezium knows by name (its TypeRegistry).
-    private static final Set<String> KNOWN =
-            Set.of("hstore", "citext", "ltree", "isbn", "geometry", "geography", "vector", "halfvec", "sparsevec");
+    // Of extensions, whose numbers differ from database to database.
+    private static final Set<String> UNKNOWN_NAMES = Set.of("cube", "seg", "lquery", "ltxtquery");
     private static final int DATE = 1082;
     private static final int TIMESTAMP = 1114;
 
@@ -100,11 +98,11 @@ public final class ExactText implements CustomConverter<SchemaBuilder, Relationa
         return type == DATE ? ExactText::date : type == TIMESTAMP ? ExactText::timestamp : null;
     }
 
+    // Only what is certain: an enum whose name the driver misreads looks like a range of one's own.
     private static boolean isUnknown(RelationalColumn column) {
-        if (column.jdbcType() == Types.OTHER && column.nativeType() >= FIRST_OF_USERS) {
-            return !KNOWN.contains(column.typeName());
-        }
-        return column.jdbcType() == Types.STRUCT || UNKNOWN.contains(column.nativeType());
+        return column.jdbcType() == Types.STRUCT
+                || UNKNOWN.contains(column.nativeType())
+                || UNKNOWN_NAMES.contains(column.typeName());
     }
 
     private static String base64(byte[] bytes) {
