@@ -67,7 +67,11 @@ class ExistingPostgres:
         try:
             with psycopg.connect(dsn, autocommit=True) as connection:
                 chosen = expand(entries, tables_of(connection))
-                plan = replace(plan, tables=[each.table for each in chosen])
+                plan = replace(
+                    plan,
+                    tables=[each.table for each in chosen],
+                    unkeyed=[each.table for each in chosen if not each.key],
+                )
                 missing = [*needs(connection, plan, dsn), *_unsupported(connection, chosen)]
                 warnings = cautions(connection)
         except psycopg.Error as error:

@@ -21,6 +21,7 @@ class Plan:
         mark: the comment by which this stack knows its own objects.
         role: the connector's login, unless it is the given user.
         tables: `schema.table` of each captured table.
+        unkeyed: those of them for which no `key` is configured.
     """
 
     user_is: UserIs
@@ -29,6 +30,7 @@ class Plan:
     publication: str
     role: str
     tables: Sequence[str] = ()
+    unkeyed: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,24 @@ def captured(conn: Connection, facts: Facts, plan: Plan) -> Iterator[Need]:
             )
             + tuple(f"GRANT SELECT ON {pg_qualified(each)} TO {user};" for each in unread),
         )
+    # The load of a table without a key locks it for a moment (ops/backfill/source.py, `cut`);
+    # any one of these lets a user do so (https://www.postgresql.org/docs/16/sql-lock.html).
+    unlocked = names(
+        conn,
+        CAPTURED + "SELECT nspname || '.' || relname FROM captured "
+        "WHERE nspname || '.' || relname = ANY (%(unkeyed)s) "
+        "AND NOT EXISTS (SELECT FROM pg_index WHERE indrelid = captured.oid AND indisprimary) "
+        "AND NOT has_table_privilege(oid, 'UPDATE, DELETE, TRUNCATE') ORDER BY 1",
+        tables=list(plan.tables),
+        unkeyed=list(plan.unkeyed),
+    )
+    if unlocked:
+        yield Need(
+            f"user {facts.user} may not lock {listed('table', unlocked)} without a key, which is "
+            "done for a moment to load it",
+            "as their owner; or give the table a `key` in cdc:tables, or leave it out",
+            tuple(f"GRANT UPDATE ON {pg_qualified(each)} TO {user};" for each in unlocked),
+        )
     hidden = names(
         conn,
         CAPTURED + "SELECT name FROM parts WHERE row_security_active(oid) ORDER BY 1",

@@ -140,6 +140,16 @@ def test_an_owner_needs_no_right_to_make_roles(server: str) -> None:
         assert _tables(server, "app", "owner") == ["sales.lines", "sales.orders"]
 
 
+def test_who_reads_a_table_without_a_key_may_lock_it_too(server: str) -> None:
+    made = "CREATE TABLE sales.bag (a int NOT NULL UNIQUE); ALTER TABLE sales.bag OWNER TO app"
+    with changed(server, made, "DROP TABLE sales.bag"):
+        lock = 'GRANT UPDATE ON "sales"."bag" TO "plain";'
+        assert lock in _statements(_message(server, "plain", "reader", "sales.bag"))
+        keyed = {"table": "sales.bag", "key": ["a"]}
+        assert lock not in _statements(_message(server, "plain", "reader", keyed))
+        assert "GRANT UPDATE" not in _message(server, "plain", "reader", "sales.lines")
+
+
 def test_a_reader_gets_the_whole_script_for_whoever_prepares_it(server: str) -> None:
     undo = (
         "DROP PUBLICATION IF EXISTS pub_mine; DROP SCHEMA IF EXISTS cdc CASCADE; "
