@@ -111,8 +111,8 @@ _BYTES = _all(
     *("int4multirange", "int8multirange", "nummultirange"),
     *("tsmultirange", "tstzmultirange", "datemultirange"),
     *("cube", "seg", "lquery", "ltxtquery"),
-    *("composite", "range", "multirange"),
 )
+_OF_THE_DATABASE = _all(texts.of_the_database(), "composite", "range", "multirange")
 
 _REGISTRY: dict[str, Builder] = {
     **_all(numbers.integer(16), "smallint"),
@@ -129,6 +129,7 @@ _REGISTRY: dict[str, Builder] = {
     **_all(texts.blank_padded(), "character", "bpchar"),
     **_SHOWN,
     **_BYTES,
+    **_OF_THE_DATABASE,
     **_all(texts.written_by("inet_out"), "inet"),
     **_all(texts.written_by("xml_out"), "xml"),
     **_all(texts.uuid(), "uuid"),
@@ -143,7 +144,7 @@ _REGISTRY: dict[str, Builder] = {
     **_all(composed.point(), "point"),
 }
 
-_TEXT_IN_ARRAYS = frozenset({*_BYTES, "enum", "interval", "hstore", "point"})
+_TEXT_IN_ARRAYS = frozenset({*_BYTES, *_OF_THE_DATABASE, "enum", "interval", "hstore", "point"})
 # Its text in an array depends on the server's locale.
 _NOT_IN_ARRAYS = frozenset({"money"})
 

@@ -98,11 +98,10 @@ public final class ExactText implements CustomConverter<SchemaBuilder, Relationa
         return type == DATE ? ExactText::date : type == TIMESTAMP ? ExactText::timestamp : null;
     }
 
-    // Only what is certain: an enum whose name the driver misreads looks like a range of one's own.
+    // Not the types that somebody made: the driver looks for their kind by name alone, and an enum that
+    // shares its name with another schema's composite type looks like one.
     private static boolean isUnknown(RelationalColumn column) {
-        return column.jdbcType() == Types.STRUCT
-                || UNKNOWN.contains(column.nativeType())
-                || UNKNOWN_NAMES.contains(column.typeName());
+        return UNKNOWN.contains(column.nativeType()) || UNKNOWN_NAMES.contains(column.typeName());
     }
 
     private static String base64(byte[] bytes) {

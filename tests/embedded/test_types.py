@@ -104,7 +104,8 @@ _STREAMED: dict[str, list[Case]] = {
     "bit varying(5)": [("", ""), ("0", "0"), ("00101", "00101"), _LOST],
     "time with time zone": [("24:00:00-15:59", "24:00:00-15:59"), _LOST],
     "tsquery": [("J2EnICYgISdiJw==", "'a' & !'b'"), ("", ""), ("a & b", None), _LOST],
-    "composite": [("KDEsIngsXFwiIik=", '(1,"x,\\\\"")')],
+    "composite": [("KDEsIngsXFwiIik=", '(1,"x,\\\\"")'), ("(,)", "(,)"), ("1,2", None), _LOST],
+    "range": [("WzEsMik=", "[1,2)"), ("[1,2)", "[1,2)"), ("empty", "empty"), ("ZW1wdHk=", "empty")],
     "enum": [('it\'s "x", {y}', 'it\'s "x", {y}'), _LOST],
     "point": [
         ("(1.5,-2)", "3ff8000000000000,c000000000000000"),

@@ -51,9 +51,7 @@ CREATE TABLE shop.child (more text, PRIMARY KEY (id)) INHERITS (shop.parent);
 
 -- Large values.
 CREATE EXTENSION hstore;
-CREATE TYPE shop.pair AS (a int, b text);
-CREATE TABLE shop.toasted (id int PRIMARY KEY, n int, t text, j jsonb, b bytea, h hstore, c shop.pair,
-    p jsonpath, x int[]);
+CREATE TABLE shop.toasted (id int PRIMARY KEY, n int, t text, j jsonb, b bytea, h hstore, p jsonpath, x int[]);
 ALTER TABLE shop.toasted ALTER t SET STORAGE EXTERNAL;
 CREATE TABLE shop.huge (id int PRIMARY KEY, n int, t text);
 
@@ -93,7 +91,7 @@ INSERT INTO shop.parent VALUES (-1, -1);
 INSERT INTO shop.child VALUES (-1, -1, 'before');
 INSERT INTO shop.toasted
     SELECT -i, 0, string_agg(md5(n::text), ''), jsonb_agg(n), decode(string_agg(md5(n::text), ''), 'hex'),
-        hstore('k', string_agg(md5(n::text), '')), (i, string_agg(md5(n::text), '')),
+        hstore('k', string_agg(md5(n::text), '')),
         ('$."' || string_agg(md5(n::text), '') || '"')::jsonpath, array_agg(n)
     FROM generate_series(1, 2) i, generate_series(1, 1000) n GROUP BY i;
 INSERT INTO shop.huge SELECT -n, 0, string_agg(md5(i::text || n), '')

@@ -457,7 +457,6 @@ TOASTED = {
     "j": "jsonb_agg(md5(n::text))",
     "b": "decode(string_agg(md5(n::text), ''), 'hex')",
     "h": "hstore('k', string_agg(md5(n::text), ''))",
-    "c": "(i, string_agg(md5(n::text), ''))::shop.pair",
     "p": "('$.\"' || string_agg(md5(n::text), '') || '\"')::jsonpath",
     # Random, or they are compressed into the row.
     "x": "array_agg((random() * 2e9)::int)",
