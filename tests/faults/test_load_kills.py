@@ -12,6 +12,9 @@ import pytest
 from ops.stack import Deployed
 from tests.checkout import Checkout, checkout, kill_group
 from tests.seeds import run_seed
+from tests.unproven import unproven
+
+pytestmark = unproven("it was never seen to its end: machines were busy")
 
 SEED = run_seed()
 KILLS = 3

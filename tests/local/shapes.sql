@@ -50,8 +50,7 @@ CREATE TABLE shop.parent (id int PRIMARY KEY, n int);
 CREATE TABLE shop.child (more text, PRIMARY KEY (id)) INHERITS (shop.parent);
 
 -- Large values.
-CREATE EXTENSION hstore;
-CREATE TABLE shop.toasted (id int PRIMARY KEY, n int, t text, j jsonb, b bytea, h hstore, p jsonpath, x int[]);
+CREATE TABLE shop.toasted (id int PRIMARY KEY, n int, t text, j jsonb, b bytea, p jsonpath);
 ALTER TABLE shop.toasted ALTER t SET STORAGE EXTERNAL;
 CREATE TABLE shop.huge (id int PRIMARY KEY, n int, t text);
 
@@ -91,8 +90,7 @@ INSERT INTO shop.parent VALUES (-1, -1);
 INSERT INTO shop.child VALUES (-1, -1, 'before');
 INSERT INTO shop.toasted
     SELECT -i, 0, string_agg(md5(n::text), ''), jsonb_agg(n), decode(string_agg(md5(n::text), ''), 'hex'),
-        hstore('k', string_agg(md5(n::text), '')),
-        ('$."' || string_agg(md5(n::text), '') || '"')::jsonpath, array_agg(n)
+        ('$."' || string_agg(md5(n::text), '') || '"')::jsonpath
     FROM generate_series(1, 2) i, generate_series(1, 1000) n GROUP BY i;
 INSERT INTO shop.huge SELECT -n, 0, string_agg(md5(i::text || n), '')
     FROM generate_series(1, 3) n, generate_series(1, 163840) i GROUP BY n;
