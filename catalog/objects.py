@@ -290,13 +290,13 @@ def replay_statement(captured: CapturedTable, options: CaptureOptions, slot_lsn:
 
 # Debezium 3.7 quotes a table's two names and reads them again: such ones stop the stream, or
 # come back as others.
-_UNREADABLE = re.compile(r"""^"|"\Z|''|``""")
+_MISREAD = re.compile(r"""^"|"\Z|''|``""")
 
 
 def check(source: SourceTable, options: CaptureOptions) -> None:
     """Raise `CatalogError` with one sentence if `source` can't be captured with `options`."""
     table = source.qualified
-    if any(_UNREADABLE.search(name) for name in (source.schema_, source.name)):
+    if any(_MISREAD.search(name) for name in (source.schema_, source.name)):
         raise CatalogError(
             f"{table} can't be streamed under its name: Debezium misreads schemas and tables "
             "that begin or end with a double quote, or hold two single quotes or two backticks in "

@@ -22,6 +22,7 @@ from ops.parity import slot_fault
 from ops.processes import MIB, memory
 from ops.stack import Deployed
 from platforms.supervisor import Supervisor
+from providers.connector import cause
 
 RECENT_SECONDS = 60
 
@@ -177,8 +178,8 @@ def _connect(deployed: Deployed) -> tuple[str, str]:
         raise RuntimeError(f"connector {name} is not registered: run `./cdc up`")
     parts = [answer.json()["connector"], *answer.json()["tasks"]]
     if failed := [part for part in parts if part["state"] != "RUNNING"]:
-        trace = failed[0].get("trace", "").splitlines()
-        told = f": {trace[0]}" if trace else ""
+        trace = failed[0].get("trace", "")
+        told = f": {cause(trace)}" if trace else ""
         raise RuntimeError(f"connector {name} is {failed[0]['state']}{told}")
     return f"Connect {version}", url
 

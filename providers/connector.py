@@ -190,7 +190,7 @@ class _Api:
         failed = [p for p in (status["connector"], *status["tasks"]) if p["state"] == "FAILED"]
         if failed and not self._restart():
             raise ProviderError(
-                f"connector {self.name} failed: {_cause(failed[0].get('trace', ''))}"
+                f"connector {self.name} failed: {cause(failed[0].get('trace', ''))}"
             )
         if not self.running():
             self._since = time.monotonic()
@@ -244,10 +244,10 @@ def standstill(url: str) -> str:
         return ""
     parts = (answer.json()["connector"], *answer.json()["tasks"])
     failed = [part for part in parts if part["state"] == "FAILED"]
-    return f"the connector failed: {_cause(failed[0].get('trace', ''))}" if failed else ""
+    return f"the connector failed: {cause(failed[0].get('trace', ''))}" if failed else ""
 
 
-def _cause(trace: str) -> str:
+def cause(trace: str) -> str:
     """A Java trace's heading and its causes: what a person reads; the frames are in the log."""
     if NOT_IN_SLOT in trace:
         return (
