@@ -165,7 +165,9 @@ def _apply(client: Client, olds: Props, news: Props) -> Props:
     """
     old = {each["name"]: each for each in olds.get("objects", [])}
     wanted = {each["name"] for each in news["objects"]}
-    if list(old.values()) != news["objects"]:
+    # What was kept so far goes with the leave to drop it, whether or not anything else changes.
+    allowed = bool(news["allow_destructive"]) and not olds.get("allow_destructive")
+    if list(old.values()) != news["objects"] or allowed:
         for each in reversed(news["objects"]):
             if each["kind"] == "materialized_view":
                 client.command(f"DROP TABLE IF EXISTS {_quoted(each['name'])} SYNC")

@@ -15,7 +15,6 @@ import psycopg
 import pytest
 
 from tests.pipeline import Pipeline, capturing, configure
-from tests.unproven import unproven
 
 # What is done to each table; every one begins as `_CREATE` makes it.
 CHANGES = {
@@ -175,7 +174,6 @@ def _what_is_seen_before_the_deployment(pipeline: Pipeline) -> None:
     assert waiting["s.mood"] == 0
 
 
-@unproven("mended, and then the machine was too busy")
 @pytest.mark.timeout(1800)
 def test_what_costs_a_tables_history_is_refused_until_it_is_allowed(pipeline: Pipeline) -> None:
     with Writer(pipeline):

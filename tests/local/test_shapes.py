@@ -24,7 +24,6 @@ from confluent_kafka.admin import (
 from catalog.model import CapturedTable, SourceTable
 from catalog.names import ch_ident, ch_qualified, pg_ident
 from tests.checkout import Checkout, checkout
-from tests.unproven import unproven
 
 SCHEMA = Path(__file__).with_name("shapes.sql")
 ODD = 'My "Shop" \\ [1].Größe, x;y:z 😀 $1 {a} [red]'
@@ -461,7 +460,6 @@ TOASTED = {
 }
 
 
-@unproven("mended, and then the machine was too busy")
 def test_toasted_values_survive_changes_that_leave_them_alone(shapes: Shapes) -> None:
     shapes.execute(
         f"INSERT INTO shop.toasted SELECT i, 0, {', '.join(TOASTED.values())} "
@@ -540,7 +538,6 @@ def test_rows_of_megabytes_arrive(shapes: Shapes) -> None:
     assert ours == shapes.ask("SELECT id, n, lower(hex(MD5(t))) FROM shop.huge ORDER BY id")
 
 
-@unproven("the test before it failed; mended, and then the machine was too busy")
 def test_a_change_beyond_the_limit_is_told_and_waits(shapes: Shapes) -> None:
     topic = shapes.table("shop.orders").topic
     _limit(shapes, topic, AlterConfigOpType.SET)
