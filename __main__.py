@@ -14,13 +14,14 @@ from components.kafka import Kafka, KafkaArgs
 from components.postgres import Postgres, PostgresArgs
 from components.settings import Settings
 from components.source import Source, SourceArgs
+from ops import places
 from ops.readiness_model import Plan
-from platforms.local import LocalPlatform
+from platforms import choose
 from providers.source_table import SourceTable
 
 stack = pulumi.get_stack()
 settings = Settings.read(pulumi.Config("cdc"), stack)
-platform = LocalPlatform(stack)
+platform = choose(settings.platform, stack)
 platform.preflight(settings.ports_used())
 ports = settings.ports
 
@@ -112,7 +113,8 @@ for table in tables:
     if not table.snapshotted:
         table.load(*load, after=snapshot)
 
-pulumi.export("home", str(platform.home))
+pulumi.export("platform", settings.platform)
+pulumi.export("home", str(places.home(stack)))
 pulumi.export("postgres", postgres.connection)
 pulumi.export("own_postgres", settings.source is None)
 pulumi.export("kafka", kafka.operator)

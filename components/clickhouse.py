@@ -67,10 +67,14 @@ class ClickHouse(pulumi.ComponentResource):
             Service(
                 name=name,
                 ports={"http": args.port},
+                published=[args.port],
                 health=Health("http", args.port, "/ping"),
                 files={
                     "config.xml": config_file(
                         "clickhouse/config.xml",
+                        BIND=self._address.bind,
+                        HTTP_PORT=args.port,
+                        DATA=platform.folders(name).data,
                         MAX_MEMORY=args.memory_mb * MIB,
                         CACHE_MEMORY=args.cache_mb * MIB,
                         BACKGROUND_THREADS=args.threads,

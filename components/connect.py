@@ -62,12 +62,14 @@ class Connect(pulumi.ComponentResource):
             Service(
                 name=name,
                 ports={"rest": args.port},
+                published=[args.port],
                 # Not "/": that answers while the worker still joins its group.
                 health=Health("http", args.port, "/connectors"),
                 files={
                     "connect-distributed.properties": config_file(
                         "connect/connect-distributed.properties",
                         BOOTSTRAP=kafka.inside,
+                        BIND=address.bind,
                         HOST=address.host,
                         PORT=args.port,
                         PLUGINS=args.plugins,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pulumi
 
 from components.configuration import config_file
-from platforms.service import Health, Platform, Service
+from platforms.service import Endpoint, Health, Platform, Service
 from providers.topic import Topic
 
 RETENTION = {"cleanup.policy": "delete", "retention.ms": str(7 * 24 * 3600 * 1000)}
@@ -24,6 +24,36 @@ class KafkaArgs:
     heap_mb: int = 192
     replication: int = 1
     min_insync: int = 1
+
+
+class _Listeners:
+    """Whose connections the broker takes where.
+
+    A client goes on with the address that the broker advertises on the listener it first came to.
+    So where the operator's address is none that services could use, services have their own.
+    """
+
+    def __init__(self, address: Endpoint, controller_port: int) -> None:
+        ways = {"CLIENT": (address.host, address.port)}
+        if address.inside != address.operator:
+            # A container's ports are its own: the one beside the operator's is free, or a setting.
+            if controller_port == address.port + 1:
+                raise pulumi.RunError(
+                    f"cdc:kafkaControllerPort: {controller_port} is where services reach the "
+                    "broker, right above cdc:kafkaPort: choose another"
+                )
+            ways = {
+                "CLIENT": (address.host, address.port + 1),
+                "OPERATOR": (address.operator_host, address.operator_port),
+            }
+        self.inside = "{}:{}".format(*ways["CLIENT"])
+        ways["CONTROLLER"] = (address.host, controller_port)
+        self.bound = _joined({name: (address.bind, port) for name, (_, port) in ways.items()})
+        self.advertised = _joined(ways)
+
+
+def _joined(ways: Mapping[str, tuple[str, int]]) -> str:
+    return ",".join(f"{name}://{host}:{port}" for name, (host, port) in ways.items())
 
 
 class Kafka(pulumi.ComponentResource):
@@ -42,19 +72,22 @@ class Kafka(pulumi.ComponentResource):
     ) -> None:
         super().__init__("cdc:tier:Kafka", name, None, opts)
         address = platform.address(name, args.port)
-        self.inside = address.inside
+        listeners = _Listeners(address, args.controller_port)
+        self.inside = listeners.inside
         self.operator = address.operator
         self._args = args
         self.server = platform.run(
             Service(
                 name=name,
                 ports={"clients": args.port, "controller": args.controller_port},
+                published=[args.port],
                 health=Health("tcp", args.port),
                 files={
                     "server.properties": config_file(
                         "kafka/server.properties",
                         HOST=address.host,
-                        PORT=args.port,
+                        LISTENERS=listeners.bound,
+                        ADVERTISED=listeners.advertised,
                         CONTROLLER_PORT=args.controller_port,
                         DATA=platform.folders(name).data,
                         REPLICATION=args.replication,

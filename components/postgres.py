@@ -52,10 +52,15 @@ class Postgres(pulumi.ComponentResource):
             Service(
                 name=name,
                 ports={"postgres": args.port},
+                published=[args.port],
                 health=Health("tcp", args.port),
                 files={
-                    "postgresql.conf": config_file("postgres/postgresql.conf", PORT=args.port),
-                    "pg_hba.conf": config_file("postgres/pg_hba.conf"),
+                    "postgresql.conf": config_file(
+                        "postgres/postgresql.conf", BIND=self.address.bind, PORT=args.port
+                    ),
+                    "pg_hba.conf": config_file(
+                        "postgres/pg_hba.conf", NEIGHBOURS=platform.neighbours
+                    ),
                     "superuser-password": self.password.value,
                 },
                 # Fast shutdown: sessions are ended, everything is written, the slots are kept.

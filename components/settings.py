@@ -47,7 +47,7 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
-    platform: Literal["local"] = "local"
+    platform: Literal["local", "docker"] = "local"
     sample: bool = False
     source: SourceUrl | None = None
     source_user: UserIs = "administrator"

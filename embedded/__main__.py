@@ -20,10 +20,17 @@ EXIT_CONFIG, EXIT_IN_USE, EXIT_PORT = 2, 3, 4
 """Exit codes: configuration can't be served; directory has an owner; port is taken."""
 
 log = logging.getLogger("embedded")
-# The directory is given by --data; access rules of its own the engine in process does not read;
-# and its log would go between this process's JSON lines, with the text of every statement.
+# The directory and the address are given by options; access rules of its own the
+# engine in process does not read; and its log would go between this process's JSON lines, with the
+# text of every statement.
 _NOT_FOR_ENGINE = (
+    "listen_host",
+    "http_port",
+    "tcp_port",
     "path",
+    "tmp_path",
+    "user_files_path",
+    "format_schema_path",
     "user_directories",
     "users_config",
     "access_control_improvements",

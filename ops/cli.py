@@ -34,7 +34,7 @@ from rich.progress import Progress as Bars
 from catalog.objects import replay_statement
 from ops import dead_letters as dead
 from ops import doctor as machine
-from ops import engine, parity, places, sample, suites, workload
+from ops import engine, parity, sample, suites, workload
 from ops import report as reports
 from ops import status as state
 from ops.backfill import resync as again
@@ -48,7 +48,7 @@ from ops.parts import MissingPart
 from ops.parts_maven import FetchError
 from ops.parts_report import terminal
 from ops.progress import Progress
-from ops.stack import Deployed, StackError, WrongUse, must_be_known
+from ops.stack import Deployed, StackError, WrongUse, declared_runtime, must_be_known
 from ops.verify import VerificationError
 from providers.base import ProviderError
 
@@ -442,12 +442,10 @@ def logs(
 ) -> None:
     """Shows the last lines of a service's log."""
     must_be_known(stack)
-    folder = places.home(stack) / "logs"
-    path = folder / f"{service}.log"
-    if not path.exists():
-        known = ", ".join(sorted(each.stem for each in folder.glob("*.log"))) or "none yet"
-        raise WrongUse(f"no log of {service}: there are {known}")
-    os.execvp("tail", ["tail", "-n", str(lines), *(["-F"] if follow else []), str(path)])  # noqa: S606, S607
+    running = declared_runtime(stack)
+    if service not in (known := running.logs()):
+        raise WrongUse(f"no log of {service}: there are {', '.join(known) or 'none yet'}")
+    running.show_log(service, lines, follow)
 
 
 @app.command(epilog="Examples:  ./cdc doctor        ./cdc doctor --fix")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,8 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from ops import engine, places
-from ops.stack import StackError, activate, must_be_known, stacks
-from platforms.supervisor import Supervisor
+from ops.stack import StackError, activate, declared_runtime, must_be_known, stacks
 from providers.initial_load import LOADING
 from providers.source_table import LOADED_AGAIN
 
@@ -81,7 +79,6 @@ def destroy(name: str, purge: bool, console: Console) -> str:
         purge: also delete the stack's data folders and its Pulumi state.
     """
     must_be_known(name)
-    home = places.home(name)
     if name in stacks():
         stack = _select(name)
         _wake(name)
@@ -97,12 +94,11 @@ def destroy(name: str, purge: bool, console: Console) -> str:
                 _run(failures, lambda: stack.destroy(on_event=watch))
         if purge:
             stack.workspace.remove_stack(name, preserve_config=True)
-    supervisor = Supervisor(home)
-    supervisor.stop()
+    running = declared_runtime(name)
+    running.end(purge=purge)
     if not purge:
-        return f"stack {name} is down; its data stays in {home} (remove it with --purge)"
-    shutil.rmtree(home, ignore_errors=True)
-    return f"stack {name} and its data in {home} are gone"
+        return f"stack {name} is down; its data stays in {running.keeps} (remove it with --purge)"
+    return f"stack {name} and its data in {running.keeps} are gone"
 
 
 def release_stale_lock(name: str, console: Console) -> None:
@@ -120,13 +116,11 @@ def _select(name: str) -> auto.Stack:
 
 
 def _wake(name: str) -> None:
-    """After a reboot the supervisor brings back every program of the stack by itself."""
-    home = places.home(name)
-    if any((home / "conf.d").glob("*.conf")):
-        try:
-            Supervisor(home).start()
-        except OSError as error:
-            raise StackError(str(error)) from error
+    """After a reboot every service of the stack comes back by itself."""
+    try:
+        declared_runtime(name).wake()
+    except OSError as error:
+        raise StackError(str(error)) from error
 
 
 def _alive(pid: int) -> bool:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .parts_report import Report
 
 PLUGIN = "debezium-connector-postgres"
+CONVERTER_JAR = "cdc-converter.jar"
 
 
 class MissingPart(Exception):
@@ -108,9 +109,11 @@ def _with_converter(files: dict[Artifact, Path], folder: Path) -> None:
         )
         if compiled.returncode:
             raise FetchError(f"{CONVERTER_SOURCE} does not compile: {compiled.stderr.strip()}")
-        with zipfile.ZipFile(plugin / "cdc-converter.jar", "w") as jar_file:
+        with zipfile.ZipFile(plugin / CONVERTER_JAR, "w") as jar_file:
             for path in sorted(Path(classes).rglob("*.class")):
-                jar_file.write(path, path.relative_to(classes))
+                # Without the time: the same source makes the same jar on every machine.
+                entry = zipfile.ZipInfo(str(path.relative_to(classes)))
+                jar_file.writestr(entry, path.read_bytes())
 
 
 def _postgres(files: dict[Artifact, Path], folder: Path) -> None:

@@ -10,12 +10,15 @@ from typing import Any
 
 import clickhouse_connect
 import psycopg
+import yaml
 from clickhouse_connect.driver.client import Client
 from pulumi import automation as auto
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from catalog.model import CapturedTable, CaptureOptions
 from ops import engine, places
+from platforms import Name
+from platforms.runtime import Runtime, runtime
 
 
 class StackError(Exception):
@@ -93,6 +96,7 @@ class Deployed(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     stack: str
+    platform: Name = "local"
     home: Path
     postgres: Postgres
     own_postgres: bool = True
@@ -107,6 +111,11 @@ class Deployed(BaseModel):
     sample: bool
     tables: tuple[CapturedTable, ...]
     options: tuple[CaptureOptions, ...]
+
+    @property
+    def runtime(self) -> Runtime:
+        """Its services as they run now."""
+        return runtime(self.platform, self.stack, self.home)
 
     @classmethod
     def read(cls, stack: str) -> Deployed:
@@ -170,3 +179,10 @@ def must_be_known(stack: str) -> None:
         raise WrongUse(
             f"no Pulumi.{stack}.yaml: there are {known}; copy one of them to make another stack"
         )
+
+
+def declared_runtime(stack: str) -> Runtime:
+    """The stack's services by what its file says, whether or not it was ever up."""
+    told = yaml.safe_load((places.project() / f"Pulumi.{stack}.yaml").read_text()) or {}
+    platform = (told.get("config") or {}).get("cdc:platform", "local")
+    return runtime(platform, stack, places.home(stack))

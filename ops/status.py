@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -19,9 +18,9 @@ from catalog.names import ch_qualified
 from ops.backfill.under_way import UnderWay, under_way
 from ops.lag import seconds_behind
 from ops.parity import slot_fault
-from ops.processes import MIB, memory
 from ops.stack import Deployed
-from platforms.supervisor import Supervisor
+from platforms.processes import MIB
+from platforms.runtime import Running
 from providers.connector import cause
 
 RECENT_SECONDS = 60
@@ -69,7 +68,10 @@ class Status(BaseModel):
 
 def status(deployed: Deployed) -> Status:
     """Asks every service and every table. Whatever is down is part of the answer, no error."""
-    services = [_service(deployed, name, ask) for name, ask in _QUESTIONS.items()]
+    running = deployed.runtime.services()
+    services = [
+        _service(deployed, name, ask, running.get(name)) for name, ask in _QUESTIONS.items()
+    ]
     problems = [f"{each.name}: {each.problem}" for each in services if each.problem]
     tables: list[TableStatus] = []
     slot_lag = None
@@ -84,7 +86,7 @@ def status(deployed: Deployed) -> Status:
         problems += _identities(deployed)
     return Status(
         stack=deployed.stack,
-        home=str(deployed.home),
+        home=deployed.runtime.keeps,
         healthy=not problems,
         services=services,
         tables=tables,
@@ -130,25 +132,27 @@ def render(found: Status, console: Console) -> None:
 
 
 def _service(
-    deployed: Deployed, name: str, ask: Callable[[Deployed], tuple[str, str]]
+    deployed: Deployed,
+    name: str,
+    ask: Callable[[Deployed], tuple[str, str]],
+    running: Running | None,
 ) -> ServiceStatus:
     ours = name != "postgres" or deployed.own_postgres
-    unknown = {"statename": "STOPPED" if ours else "EXISTING", "pid": 0}
-    state = Supervisor(deployed.home).states().get(name, unknown)
     version, address, problem = "", "", ""
     try:
         version, address = ask(deployed)
     except Exception as error:  # noqa: BLE001 - whatever it says is what is wrong with it
         lines = str(error).strip().splitlines() or [type(error).__name__]
-        problem = lines[0] + (f" (log: {deployed.home}/logs/{name}.log)" if ours else "")
+        problem = lines[0] + (f" (log: {deployed.runtime.log(name)})" if ours else "")
+    running = running or Running("stopped" if ours else "existing")
     return ServiceStatus(
         name=name,
         healthy=not problem,
-        state=str(state["statename"]).lower(),
+        state=running.state,
         version=version,
         address=address,
-        memory_mb=memory(int(state["pid"])) // MIB,
-        uptime_seconds=int(time.time() - state["start"]) if state["pid"] else 0,
+        memory_mb=running.memory // MIB,
+        uptime_seconds=int(running.seconds),
         problem=problem,
     )
 

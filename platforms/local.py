@@ -34,6 +34,10 @@ class LocalPlatform:
     def connect_plugins(self) -> str:
         return str(self.parts.connect_plugins)
 
+    @property
+    def neighbours(self) -> str:
+        return f"{LOOPBACK}/32"
+
     def preflight(self, ports: Mapping[str, int]) -> None:
         """Refuses to begin where a port is taken.
 
@@ -55,7 +59,7 @@ class LocalPlatform:
 
     def address(self, service: str, port: int) -> Endpoint:
         del service
-        return Endpoint(LOOPBACK, port, LOOPBACK, port)
+        return Endpoint(LOOPBACK, port, LOOPBACK, port, bind=LOOPBACK)
 
     def run(self, service: Service, opts: pulumi.ResourceOptions) -> pulumi.Resource:
         folders = self.folders(service.name)

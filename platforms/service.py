@@ -27,7 +27,8 @@ class Service:
         arguments: what the launcher gets, in its own order.
         files: name to text, put into the service's `config` folder, readable by it alone.
         environment: nothing secret: other users of a machine may read it.
-        ports: what they are for, to number. The platform publishes them on loopback only.
+        ports: what they are for, to number.
+        published: those that the operator must reach; on loopback only.
         stop_signal: the service's own word for "finish cleanly".
         stop_seconds: how long that may take before it is killed.
         start_seconds: how long until it must be healthy.
@@ -36,6 +37,7 @@ class Service:
     name: str
     ports: Mapping[str, int]
     health: Health
+    published: Sequence[int] = ()
     arguments: Sequence[str] = ()
     files: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -46,12 +48,17 @@ class Service:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """An address has two faces: the one other services use, and the operator's."""
+    """An address has two faces: the one other services use, and the operator's.
+
+    Args:
+        bind: the address that the service itself listens on.
+    """
 
     host: str
     port: int
     operator_host: str
     operator_port: int
+    bind: str
 
     @property
     def inside(self) -> str:
@@ -72,6 +79,23 @@ class Folders:
 
 class Platform(Protocol):
     """Where services run. The components know nothing else of it."""
+
+    @property
+    def connect_plugins(self) -> str:
+        """Where a Connect worker finds its plugins, as it sees it itself."""
+        ...
+
+    @property
+    def neighbours(self) -> str:
+        """Who may ask for a login, as an address of pg_hba.conf."""
+        ...
+
+    def preflight(self, ports: Mapping[str, int]) -> None:
+        """Refuses to begin where one of the ports (by setting) is taken.
+
+        Raises pulumi.RunError naming every taken port, its owner and what to do.
+        """
+        ...
 
     def folders(self, service: str) -> Folders:
         """The folders of a service, known before it is declared."""

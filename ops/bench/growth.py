@@ -12,7 +12,7 @@ from ops.bench.model import BenchError, Cell, Section, columns
 from ops.bench.names import SPACE
 from ops.bench.rig import BENCH, SERVICES, Rig
 from ops.bench.source import Writer
-from ops.processes import MIB
+from platforms.processes import MIB
 
 RATE = 1_000
 _HISTORIES = f"merge({ch_string(SPACE)}, '^growth_[0-9]+_history$')"

@@ -7,7 +7,7 @@ import time
 from ops.bench.figures import used
 from ops.bench.model import Cell, Section, columns
 from ops.bench.rig import BENCH, Rig
-from ops.processes import MIB
+from platforms.processes import MIB
 
 
 def measure(rig: Rig) -> list[Section]:

@@ -14,7 +14,6 @@ import requests
 from clickhouse_connect.driver.client import Client
 
 from catalog.objects import KafkaSettings
-from ops import processes
 from ops.bench import leftovers
 from ops.bench.model import BenchError
 from ops.bench.names import SPACE
@@ -42,14 +41,14 @@ class Rig:
 
     def cpu(self) -> dict[str, float]:
         """Processor seconds so far, of each service that runs here and of this process."""
-        running = processes.services(self.deployed.home)
-        used = {name: processes.cpu_seconds(running[name]) for name in SERVICES if name in running}
+        running = self.deployed.runtime.services()
+        used = {name: running[name].cpu_seconds for name in SERVICES if name in running}
         return {**used, BENCH: time.process_time()}
 
     def memory(self) -> dict[str, int]:
         """Bytes each service that runs here holds."""
-        running = processes.services(self.deployed.home)
-        return {name: processes.memory(running[name]) for name in SERVICES if name in running}
+        running = self.deployed.runtime.services()
+        return {name: running[name].memory for name in SERVICES if name in running}
 
     def lsn(self) -> int:
         """The source's log position."""

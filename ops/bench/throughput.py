@@ -16,7 +16,7 @@ from ops.bench.model import Cell, Section, columns
 from ops.bench.rig import BENCH, SERVICES, Rig
 from ops.bench.source import UNPACED_TRANSACTION, UPDATED, Writer
 from ops.bench.watch import Watch
-from ops.processes import MIB
+from platforms.processes import MIB
 
 # Questions wait behind what is being measured; rarer ones take less from it.
 POLL_SECONDS = 0.25

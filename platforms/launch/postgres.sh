@@ -11,7 +11,7 @@ if [ ! -f "$CDC_DATA/PG_VERSION" ]; then
     rm -rf "$CDC_DATA.new"
     "$POSTGRES/bin/initdb" -D "$CDC_DATA.new" -U postgres --pwfile="$password" \
         --auth=scram-sha-256 -E UTF8 --locale-provider=libc --locale=C.UTF-8
-    rmdir "$CDC_DATA"
+    if [ -d "$CDC_DATA" ]; then rmdir "$CDC_DATA"; fi
     mv "$CDC_DATA.new" "$CDC_DATA"
     cp "$password" "$known"
 fi

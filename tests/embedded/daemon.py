@@ -30,6 +30,9 @@ _VALUES = {
     "CACHE_MEMORY": "16777216",
     "BACKGROUND_THREADS": "2",
     "KAFKA_CONSUMERS": "4",
+    "BIND": "127.0.0.1",
+    "HTTP_PORT": "8123",
+    "DATA": "/nowhere",
 }
 
 

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import psutil
-
-from platforms.supervisor import Supervisor
 
 MIB = 1024 * 1024
 
@@ -32,12 +28,6 @@ def cpu_seconds(pid: int) -> float:
             continue
         total += times.user + times.system + times.children_user + times.children_system
     return total
-
-
-def services(home: Path) -> dict[str, int]:
-    """Process ids of the services that run here, by name."""
-    states = Supervisor(home).states()
-    return {name: int(state["pid"]) for name, state in states.items() if state["pid"]}
 
 
 def _family(pid: int) -> list[psutil.Process]:

@@ -1,0 +1,62 @@
+"""The Docker engine, as this machine reaches it, and a stack's containers on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import docker
+from docker.errors import DockerException
+
+STACK_LABEL = "cdc.stack"
+SERVICE_LABEL = "cdc.service"
+WORDS = 300  # characters of a log's line, some of which hold a whole stack trace
+
+
+class EngineError(ConnectionError):
+    """One line: the engine can't be reached, and what to do."""
+
+
+@contextmanager
+def engine() -> Iterator[docker.DockerClient]:
+    """A client of the engine that DOCKER_HOST names, the local socket's without.
+
+    Raises EngineError when nobody answers there.
+    """
+    try:
+        client = docker.from_env(timeout=60)
+        client.ping()
+    except DockerException as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise EngineError(
+            f"no Docker engine answers ({first}): start it, set DOCKER_HOST, or see to your rights "
+            "on its socket"
+        ) from error
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def containers(client: docker.DockerClient, stack: str) -> dict[str, Any]:
+    """The stack's containers by service, stopped ones too."""
+    found = client.containers.list(all=True, filters={"label": f"{STACK_LABEL}={stack}"})
+    return {each.labels[SERVICE_LABEL]: each for each in found if SERVICE_LABEL in each.labels}
+
+
+def published(client: docker.DockerClient, stack: str) -> set[int]:
+    """Ports of this machine that the stack's running containers have."""
+    return {
+        int(binding["HostPort"])
+        for container in containers(client, stack).values()
+        for bindings in (container.attrs["NetworkSettings"].get("Ports") or {}).values()
+        for binding in bindings or ()
+    }
+
+
+def last_words(container: Any, lines: int = 8) -> str:
+    """The end of a container's log, on one line."""
+    text = container.logs(tail=5 * lines).decode(errors="replace")
+    told = dict.fromkeys(line.strip()[:WORDS] for line in text.splitlines() if line.strip())
+    return " | ".join(list(told)[-lines:]) or "none"

@@ -1,0 +1,222 @@
+"""Services as containers of a Docker engine, on networks of the stack's own."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from pathlib import Path
+
+import pulumi
+import pulumi_docker as docker
+
+from ops import parts
+from platforms.containers import (
+    SERVICE_LABEL,
+    STACK_LABEL,
+    EngineError,
+    engine,
+    published,
+)
+from platforms.images import IMAGES, SIZES, Image
+from platforms.ports import taken
+from platforms.service import Endpoint, Folders, Service
+from providers.config_volume import ConfigVolume
+from providers.container_ready import ContainerReady
+
+LOOPBACK = "127.0.0.1"
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - in a container's own network; published on loopback
+CONFIG = "/etc/cdc"
+PLUGINS = "/tmp/plugins"  # noqa: S108 - a container's own tmpfs
+LAUNCHER, HEALTH = "launch.sh", "health.sh"
+SCRIPTS = Path(__file__).parent
+
+
+class DockerPlatform:
+    """Containers: `backend` is internal, `operator` publishes ports and lets nothing out.
+
+    An internal network publishes nothing. So a service that the operator must reach is on a second
+    one, which does, without the masquerading that would give it a way to the internet.
+    """
+
+    def __init__(self, stack: str) -> None:
+        self._stack = stack
+        self.parts = parts.locate()
+        self.backend = self._network("backend", internal=True)
+        self.operator = self._network("operator", internal=False)
+
+    @property
+    def connect_plugins(self) -> str:
+        return PLUGINS
+
+    @property
+    def neighbours(self) -> str:
+        return "samenet"
+
+    def preflight(self, ports: Mapping[str, int]) -> None:
+        try:
+            with engine() as client:
+                ours = published(client, self._stack)
+        except EngineError as error:
+            raise pulumi.RunError(str(error)) from error
+        others = {setting: port for setting, port in ports.items() if port not in ours}
+        if problems := taken(others, None):
+            raise pulumi.RunError("\n".join(problems))
+
+    def folders(self, service: str) -> Folders:
+        return Folders(config=CONFIG, data=_data(IMAGES[service]))
+
+    def address(self, service: str, port: int) -> Endpoint:
+        return Endpoint(service, port, LOOPBACK, port, bind=EVERYWHERE)
+
+    def run(self, service: Service, opts: pulumi.ResourceOptions) -> pulumi.Resource:
+        name, image = service.name, IMAGES[service.name]
+        parent = pulumi.ResourceOptions(parent=opts.parent)
+        # An image that is there is not pulled again, and stays when the stack goes.
+        local = docker.RemoteImage(
+            f"{name}-image", name=image.reference, keep_locally=True, opts=parent
+        )
+        config = ConfigVolume(
+            f"{name}-config",
+            volume=f"cdc-{self._stack}-{name}-config",
+            labels=self._labels(name),
+            image=local.image_id,
+            owner=image.user,
+            files={
+                LAUNCHER: (SCRIPTS / "launch" / f"{image.launcher}.sh").read_text(),
+                HEALTH: (SCRIPTS / "health" / f"{image.health}.sh").read_text(),
+                **service.files,
+            },
+            binaries=self._binaries(name),
+            opts=parent,
+        )
+        data = docker.Volume(
+            f"{name}-data",
+            name=f"cdc-{self._stack}-{name}-data",
+            labels=[docker.VolumeLabelArgs(label=STACK_LABEL, value=self._stack)],
+            # Data goes with `./cdc down --purge`, never with `pulumi destroy`.
+            opts=pulumi.ResourceOptions.merge(
+                parent, pulumi.ResourceOptions(retain_on_delete=True)
+            ),
+        )
+        container = self._container(service, image, local, config, data, opts)
+        return ContainerReady(
+            f"{name}-ready",
+            container=container.id,
+            service=name,
+            health={
+                "kind": service.health.kind,
+                "host": LOOPBACK,
+                "port": service.health.port,
+                "url": f"http://{LOOPBACK}:{service.health.port}{service.health.path}",
+            },
+            start_seconds=service.start_seconds,
+            opts=parent,
+        )
+
+    def _container(
+        self,
+        service: Service,
+        image: Image,
+        local: docker.RemoteImage,
+        config: ConfigVolume,
+        data: docker.Volume,
+        opts: pulumi.ResourceOptions,
+    ) -> docker.Container:
+        size = SIZES[service.name]
+        environment = {
+            "CDC_CONFIG": CONFIG,
+            "CDC_DATA": _data(image),
+            "CLASS_ARCHIVES": image.volume,
+            "HEALTH_PORT": str(service.health.port),
+            "PLUGINS": PLUGINS,
+            **image.environment,
+            **service.environment,
+        }
+        return docker.Container(
+            f"{service.name}-container",
+            name=image.container if self._stack == "dev" else f"{self._stack}-{image.container}",
+            image=local.image_id,
+            hostname=service.name,
+            entrypoints=["sh", f"{CONFIG}/{LAUNCHER}"],
+            command=list(service.arguments),
+            envs=[f"{key}={value}" for key, value in sorted(environment.items())],
+            user=image.user,
+            volumes=[
+                docker.ContainerVolumeArgs(
+                    container_path=CONFIG, volume_name=config.made, read_only=True
+                ),
+                docker.ContainerVolumeArgs(container_path=image.volume, volume_name=data.name),
+            ],
+            read_only=True,
+            # Java unpacks native libraries there and runs them.
+            tmpfs={"/tmp": "rw,exec,nosuid,nodev,size=128m,mode=1777"},  # noqa: S108
+            capabilities=docker.ContainerCapabilitiesArgs(drops=["ALL"]),
+            security_opts=["no-new-privileges:true"],
+            cpus=size.cpus,
+            memory=size.memory_mb,
+            memory_swap=size.memory_mb,
+            # Said, for the provider would find Docker's own answer different each time
+            # (https://github.com/pulumi/pulumi-docker/issues/1272).
+            network_mode="bridge",
+            networks_advanced=[
+                docker.ContainerNetworksAdvancedArgs(name=network.name, aliases=[service.name])
+                for network in (self.backend, self.operator)
+            ],
+            ports=[
+                docker.ContainerPortArgs(internal=port, external=port, ip=LOOPBACK, protocol="tcp")
+                for port in sorted(set(service.published))
+            ],
+            healthcheck=docker.ContainerHealthcheckArgs(
+                tests=["CMD", "bash", f"{CONFIG}/{HEALTH}"],
+                interval="5s",
+                timeout="5s",
+                retries=3,
+                start_period=f"{service.start_seconds}s",
+            ),
+            restart="unless-stopped",
+            stop_signal=f"SIG{service.stop_signal}",
+            stop_timeout=service.stop_seconds,
+            destroy_grace_seconds=service.stop_seconds,
+            log_driver="json-file",
+            log_opts={"max-size": "20m", "max-file": "4"},
+            labels=[
+                docker.ContainerLabelArgs(label=label, value=value)
+                for label, value in self._labels(service.name).items()
+            ],
+            must_run=True,
+            wait=False,
+            opts=pulumi.ResourceOptions.merge(
+                opts,
+                pulumi.ResourceOptions(
+                    # Name and ports are unique: two can't stand side by side.
+                    delete_before_replace=True,
+                    # The provider changes it in its state only
+                    # (https://github.com/kreuzwerker/terraform-provider-docker/issues/988).
+                    replace_on_changes=["healthcheck"],
+                ),
+            ),
+        )
+
+    def _network(self, name: str, *, internal: bool) -> docker.Network:
+        return docker.Network(
+            f"network-{name}",
+            name=f"cdc-{self._stack}-{name}",
+            driver="bridge",
+            internal=internal,
+            options={} if internal else {"com.docker.network.bridge.enable_ip_masquerade": "false"},
+            labels=[docker.NetworkLabelArgs(label=STACK_LABEL, value=self._stack)],
+        )
+
+    def _labels(self, service: str) -> dict[str, str]:
+        return {STACK_LABEL: self._stack, SERVICE_LABEL: service}
+
+    def _binaries(self, service: str) -> dict[str, str]:
+        if service != "connect":
+            return {}
+        jar = self.parts.connect_plugins / parts.PLUGIN / parts.CONVERTER_JAR
+        return {parts.CONVERTER_JAR: base64.b64encode(jar.read_bytes()).decode()}
+
+
+def _data(image: Image) -> str:
+    """A folder below the volume: services make and replace it, a mount point they couldn't."""
+    return f"{image.volume}/cdc"

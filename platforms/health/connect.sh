@@ -1,0 +1,7 @@
+#!/bin/bash
+# Whether the worker is in its group and no connector or task has failed. Reads: HEALTH_PORT.
+set -eu
+exec 3<>"/dev/tcp/127.0.0.1/$HEALTH_PORT"
+printf 'GET /connectors?expand=status HTTP/1.0\r\nHost: localhost\r\n\r\n' >&3
+answer=$(cat <&3)
+[[ $answer == HTTP/1.?\ 200* && $answer != *'"state":"FAILED"'* ]]
