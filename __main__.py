@@ -60,7 +60,13 @@ source = Source(
 kafka = Kafka("kafka", KafkaArgs(ports.kafka, ports.kafka_controller), platform)
 connect = Connect(
     "connect",
-    ConnectArgs(ports.connect, platform.connect_plugins, source.password, postgres.ca),
+    ConnectArgs(
+        ports.connect,
+        platform.connect_plugins,
+        source.password,
+        postgres.ca,
+        outside=settings.source is not None,
+    ),
     kafka,
     platform,
 )

@@ -20,13 +20,15 @@ class ConnectArgs:
 
     plugins: where the worker finds the Debezium plugin. source_password: what the connector logs
     in with; it reaches the worker as a file and appears nowhere else. source_ca: certificates that
-    it trusts when it does, PEM text; empty where none are checked.
+    it trusts when it does, PEM text; empty where none are checked. outside: whether the source is
+    not the stack's own.
     """
 
     port: int
     plugins: str
     source_password: pulumi.Input[str]
     source_ca: str = ""
+    outside: bool = False
     heap_mb: int = 384
     replication: int = 1
 
@@ -63,6 +65,7 @@ class Connect(pulumi.ComponentResource):
                 name=name,
                 ports={"rest": args.port},
                 published=[args.port],
+                outside=args.outside,
                 # Not "/": that answers while the worker still joins its group.
                 health=Health("http", args.port, "/connectors"),
                 files={

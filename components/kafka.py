@@ -26,7 +26,7 @@ class KafkaArgs:
     min_insync: int = 1
 
 
-class _Listeners:
+class Listeners:
     """Whose connections the broker takes where.
 
     A client goes on with the address that the broker advertises on the listener it first came to.
@@ -72,7 +72,7 @@ class Kafka(pulumi.ComponentResource):
     ) -> None:
         super().__init__("cdc:tier:Kafka", name, None, opts)
         address = platform.address(name, args.port)
-        listeners = _Listeners(address, args.controller_port)
+        listeners = Listeners(address, args.controller_port)
         self.inside = listeners.inside
         self.operator = address.operator
         self._args = args

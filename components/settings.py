@@ -96,6 +96,11 @@ class Settings(BaseModel):
             if self.source_user != "administrator":
                 raise pulumi.RunError("cdc:sourceUser goes with cdc:source, which is not set")
             return
+        if self.platform == "docker" and self.source.is_loopback:
+            raise pulumi.RunError(
+                f"cdc:source names {self.source.host}, which in a container is the container "
+                "itself: write an address of that server that other machines could use"
+            )
         if self.sample:
             raise pulumi.RunError(
                 "cdc:sample is for a Postgres of the stack's own: nothing is made in cdc:source's"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from ipaddress import ip_address
 from pathlib import Path
 
 import psycopg
@@ -43,6 +44,14 @@ class SourceUrl(BaseModel):
     def where(self) -> str:
         """For messages: everything but the password."""
         return f"{self.host}:{self.port}/{self.database}"
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether the host is the machine that asks."""
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost" or self.host.endswith(".localhost")
 
     @classmethod
     def parse(cls, url: str) -> SourceUrl:

@@ -65,7 +65,10 @@ console = Console(width=None if sys.stdout.isatty() else 160)
 errors = Console(stderr=True)
 
 Stack = Annotated[
-    str, typer.Option("--stack", "-s", help="Which stack, by its file Pulumi.STACK.yaml.")
+    str,
+    typer.Option(
+        "--stack", "-s", envvar="CDC_STACK", help="Which stack, by its file Pulumi.STACK.yaml."
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a machine to read.")]
 Tables = Annotated[

@@ -27,6 +27,7 @@ LOOPBACK = "127.0.0.1"
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - in a container's own network; published on loopback
 CONFIG = "/etc/cdc"
 PLUGINS = "/tmp/plugins"  # noqa: S108 - a container's own tmpfs
+NO_WAY_OUT = {"com.docker.network.bridge.enable_ip_masquerade": "false"}
 LAUNCHER, HEALTH = "launch.sh", "health.sh"
 SCRIPTS = Path(__file__).parent
 
@@ -35,14 +36,16 @@ class DockerPlatform:
     """Containers: `backend` is internal, `operator` publishes ports and lets nothing out.
 
     An internal network publishes nothing. So a service that the operator must reach is on a second
-    one, which does, without the masquerading that would give it a way to the internet.
+    one, which does, without the masquerading that would give it a way to the internet. Only who
+    needs that way is on `outside` instead, which exists where it is needed.
     """
 
     def __init__(self, stack: str) -> None:
         self._stack = stack
         self.parts = parts.locate()
         self.backend = self._network("backend", internal=True)
-        self.operator = self._network("operator", internal=False)
+        self.operator = self._network("operator", NO_WAY_OUT)
+        self._outside: docker.Network | None = None
 
     @property
     def connect_plugins(self) -> str:
@@ -160,7 +163,7 @@ class DockerPlatform:
             network_mode="bridge",
             networks_advanced=[
                 docker.ContainerNetworksAdvancedArgs(name=network.name, aliases=[service.name])
-                for network in (self.backend, self.operator)
+                for network in self._networks(service)
             ],
             ports=[
                 docker.ContainerPortArgs(internal=port, external=port, ip=LOOPBACK, protocol="tcp")
@@ -197,13 +200,22 @@ class DockerPlatform:
             ),
         )
 
-    def _network(self, name: str, *, internal: bool) -> docker.Network:
+    def _networks(self, service: Service) -> list[docker.Network]:
+        if not service.outside:
+            return [self.backend, self.operator]
+        if self._outside is None:
+            self._outside = self._network("outside")
+        return [self.backend, self._outside]
+
+    def _network(
+        self, name: str, options: Mapping[str, str] | None = None, *, internal: bool = False
+    ) -> docker.Network:
         return docker.Network(
             f"network-{name}",
             name=f"cdc-{self._stack}-{name}",
             driver="bridge",
             internal=internal,
-            options={} if internal else {"com.docker.network.bridge.enable_ip_masquerade": "false"},
+            options=dict(options or {}),
             labels=[docker.NetworkLabelArgs(label=STACK_LABEL, value=self._stack)],
         )
 

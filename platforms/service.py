@@ -29,6 +29,7 @@ class Service:
         environment: nothing secret: other users of a machine may read it.
         ports: what they are for, to number.
         published: those that the operator must reach; on loopback only.
+        outside: whether it must reach what is not the stack's own.
         stop_signal: the service's own word for "finish cleanly".
         stop_seconds: how long that may take before it is killed.
         start_seconds: how long until it must be healthy.
@@ -38,6 +39,7 @@ class Service:
     ports: Mapping[str, int]
     health: Health
     published: Sequence[int] = ()
+    outside: bool = False
     arguments: Sequence[str] = ()
     files: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)

@@ -26,13 +26,13 @@ NOT_CLONED = (".git", ".venv", ".cdc", ".pulumi-state", "*_cache", "__pycache__"
 class Checkout:
     """Runs `./cdc` and `pulumi` in the copy, each as a process of its own."""
 
-    stack = "local"
-
-    def __init__(self, folder: Path, home: Path) -> None:
+    def __init__(self, folder: Path, home: Path, stack: str = "local") -> None:
         self.folder = folder
         self.home = home
+        self.stack = stack
         self.environment = {
             **engine.environment(),
+            "CDC_STACK": stack,
             "CDC_HOME": str(home),
             "CDC_CACHE": str(places.cache()),
             "PULUMI_CONFIG_PASSPHRASE": "for tests",
@@ -87,7 +87,7 @@ class Checkout:
 
     def capture(self, add: tuple[str, ...] = (), drop: tuple[str, ...] = ()) -> None:
         """Changes the stack's `cdc:tables`; behind the list stands what pulumi wrote itself."""
-        path = self.folder / "Pulumi.local.yaml"
+        path = self.folder / f"Pulumi.{self.stack}.yaml"
         stack = yaml.safe_load(path.read_text())
         listed = stack["config"]["cdc:tables"]
         stack["config"]["cdc:tables"] = [each for each in listed if each not in drop] + [*add]
@@ -107,18 +107,22 @@ class Checkout:
 
 
 @contextmanager
-def checkout(folder: Path) -> Iterator[Checkout]:
-    """A copy in `folder`, its stack `local` on free ports; whatever still runs is stopped."""
+def checkout(folder: Path, stack: str = "local", like: str = "local") -> Iterator[Checkout]:
+    """A copy in `folder`, its stack on free ports; what still runs of a local one is stopped.
+
+    Args:
+        like: the stack whose file `stack` gets a copy of.
+    """
     shutil.copytree(
         places.project(), folder, ignore=shutil.ignore_patterns(*NOT_CLONED), dirs_exist_ok=True
     )
     (folder / ".venv").symlink_to(sys.prefix)
-    stack = folder / "Pulumi.local.yaml"
-    lines = [line for line in stack.read_text().splitlines() if "encryptionsalt" not in line]
+    lines = (folder / f"Pulumi.{like}.yaml").read_text().splitlines()
+    lines = [line for line in lines if "encryptionsalt" not in line]
     lines.insert(lines.index("config:") + 1, f"  cdc:portOffset: {free_offset()}")
-    stack.write_text("\n".join(lines) + "\n")
+    (folder / f"Pulumi.{stack}.yaml").write_text("\n".join(lines) + "\n")
     with stack_home() as home:
-        yield Checkout(folder, home)
+        yield Checkout(folder, home, stack)
 
 
 def equal(reports: list[dict[str, Any]]) -> bool:

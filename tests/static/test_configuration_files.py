@@ -16,6 +16,7 @@ from ops import places
 
 ROOT = places.project()
 SCRIPTS = [ROOT / "cdc", *sorted((ROOT / "platforms" / "launch").glob("*.sh"))]
+HEALTH = sorted((ROOT / "platforms" / "health").glob("*.sh"))
 XML = sorted((ROOT / "configs").rglob("*.xml"))
 PROPERTIES = sorted((ROOT / "configs").rglob("*.properties"))
 
@@ -24,6 +25,15 @@ PROPERTIES = sorted((ROOT / "configs").rglob("*.properties"))
 def test_shell_scripts_parse_as_posix_shell(script: Path) -> None:
     shell = shutil.which("dash") or "sh"
     done = subprocess.run([shell, "-n", str(script)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("script", HEALTH, ids=lambda path: path.name)
+def test_health_checks_parse_as_bash(script: Path) -> None:
+    bash = shutil.which("bash")
+    if bash is None:
+        pytest.skip("no bash here; the images have one")
+    done = subprocess.run([bash, "-n", str(script)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 

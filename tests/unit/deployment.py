@@ -62,6 +62,10 @@ class _Answers(mocks.Mocks):
             outputs["value"] = pulumi.Output.secret(f"generated-{args.name}")
         elif kind == "PostgresSlot":
             outputs["lsn"] = "1000"
+        elif kind == "RemoteImage":
+            outputs["imageId"] = f"sha256:{args.inputs['name']}"
+        elif kind == "ConfigVolume":
+            outputs["made"] = args.inputs["volume"]
         elif kind == "SourceTable":
             outputs["described"] = _described(_plain(args.inputs["table"])).model_dump_json()
         return f"{args.name}-id", outputs

@@ -215,7 +215,7 @@ def test_a_captured_table_gets_topic_queue_history_current_state_and_view(
 
 
 def test_a_configuration_file_without_its_values_is_refused() -> None:
-    with pytest.raises(KeyError, match="PORT"):
+    with pytest.raises(KeyError, match="BIND"):
         config_file("postgres/postgresql.conf")
     with pytest.raises(ValueError, match="COLOUR"):
         config_file("postgres/pg_hba.conf", COLOUR="red")

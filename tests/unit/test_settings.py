@@ -87,6 +87,14 @@ def test_a_password_that_is_not_kept_secret_is_refused_and_not_repeated() -> Non
         ({"database": "other"}, "cdc:database is other and cdc:source names shop"),
         ({"sourceUser": "king"}, "cdc:sourceUser"),
         ({"source": "nonsense"}, "cdc:source: it is no connection string"),
+        (
+            {"platform": "docker", "source": "postgresql://me:secret-word@127.0.0.1/shop"},
+            "which in a container is the container itself",
+        ),
+        (
+            {"platform": "docker", "source": "postgresql://me:secret-word@localhost/shop"},
+            "which in a container is the container itself",
+        ),
     ],
 )
 def test_what_contradicts_the_source_is_named(values: dict[str, Any], sentence: str) -> None:

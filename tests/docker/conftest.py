@@ -1,0 +1,77 @@
+"""A stack on the Docker engine of this machine, and what stands in for what can't be had here."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import docker
+import pytest
+
+from ops import engine as pulumi_engine
+from ops import places
+from platforms.containers import STACK_LABEL, EngineError, engine
+from tests.checkout import Checkout, checkout
+from tests.images.build import stand_ins
+
+STACK = "dockertest"
+PLUGIN = ("docker", "5.2.0")
+_stood_in: list[str] = []
+
+
+@pytest.fixture(scope="session")
+def client() -> Iterator[docker.DockerClient]:
+    """The engine that DOCKER_HOST names, with every image that the platform wants."""
+    try:
+        with engine() as found:
+            _stood_in.extend(f"image {each}" for each in stand_ins(found))
+            yield found
+    except EngineError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def plugin() -> str:
+    """A folder for PATH with the provider's stand-in; empty where the published one is had."""
+    installed = subprocess.run(
+        [str(pulumi_engine.locate_engine() / "pulumi"), "plugin", "install", "resource", *PLUGIN],
+        env=pulumi_engine.environment(),
+        capture_output=True,
+        check=False,
+        timeout=120,
+    )
+    if installed.returncode == 0:
+        return ""
+    _stood_in.append("Pulumi's plugin docker {} {}".format(*PLUGIN))
+    return str(places.project() / "tests" / "plugins")
+
+
+@pytest.fixture(scope="module")
+def project(
+    client: docker.DockerClient, plugin: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Checkout]:
+    """A checkout whose stack is to run in containers; nothing of it is left at the end."""
+    _remove(client)
+    with checkout(tmp_path_factory.mktemp("clone"), STACK, like="dev") as copy:
+        if plugin:
+            copy.environment["PATH"] = os.pathsep.join([plugin, copy.environment["PATH"]])
+        try:
+            yield copy
+        finally:
+            _remove(client)
+
+
+def _remove(client: docker.DockerClient) -> None:
+    ours = {"label": f"{STACK_LABEL}={STACK}"}
+    for container in client.containers.list(all=True, filters=ours):
+        container.remove(force=True, v=True)
+    for kind in (client.networks, client.volumes):
+        for each in kind.list(filters=ours):
+            each.remove()
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    for each in dict.fromkeys(_stood_in):
+        terminalreporter.write_line(f"stand-in: {each}")
