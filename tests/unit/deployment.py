@@ -18,7 +18,10 @@ from catalog.model import Column, SourceTable
 
 @dataclass(frozen=True)
 class Registered:
-    """One resource as it went to the engine. secrets: the inputs marked secret, at any depth."""
+    """One resource as it went to the engine. secrets: the inputs marked secret, at any depth.
+
+    replace_on, delete_first, retained: what its options say of replacing and deleting it.
+    """
 
     type: str
     name: str
@@ -27,6 +30,9 @@ class Registered:
     secrets: frozenset[str]
     secret_outputs: frozenset[str]
     depends_on: frozenset[str]
+    replace_on: frozenset[str]
+    delete_first: bool
+    retained: bool
 
 
 class _Monitor(mocks.MockMonitor):
@@ -46,6 +52,9 @@ class _Monitor(mocks.MockMonitor):
                     secrets=frozenset(_secrets(inputs, "")),
                     secret_outputs=frozenset(request.additionalSecretOutputs),
                     depends_on=frozenset(urn.rsplit("::", 1)[-1] for urn in request.dependencies),
+                    replace_on=frozenset(request.replaceOnChanges),
+                    delete_first=request.deleteBeforeReplace,
+                    retained=request.retainOnDelete,
                 )
             )
         return super().RegisterResource(request)  # type: ignore[no-untyped-call]

@@ -154,9 +154,19 @@ def test_secrets_reach_a_container_as_files_and_nowhere_else(made: list[Register
 
 def test_data_outlives_the_stack(made: list[Registered]) -> None:
     for service, container in _containers(made).items():
-        volume = only(made, "docker:index/volume:Volume", f"{service}-data").inputs
+        volume = only(made, "docker:index/volume:Volume", f"{service}-data")
         mounts = {v["containerPath"]: v for v in container.inputs["volumes"]}
-        assert mounts[IMAGES[service].volume]["volumeName"] == volume["name"]
+        assert mounts[IMAGES[service].volume]["volumeName"] == volume.inputs["name"]
+        assert volume.retained
+
+
+def test_a_container_makes_room_for_its_successor_and_a_new_health_check_makes_one(
+    made: list[Registered],
+) -> None:
+    for container in _containers(made).values():
+        assert container.delete_first
+        # The published provider writes it into its state and leaves the container as it is.
+        assert container.replace_on == {"healthcheck"}
 
 
 def test_services_and_the_operator_each_reach_kafka_by_the_address_they_were_given(
