@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NoReturn, Protocol
+from typing import Any, Protocol
 
 from platforms import Name
 from platforms.containers import STACK_LABEL, containers, engine
@@ -53,8 +54,8 @@ class Runtime(Protocol):
         """The services that have a log."""
         ...
 
-    def show_log(self, service: str, lines: int, follow: bool) -> NoReturn:
-        """Becomes the program that shows it."""
+    def show_log(self, service: str, lines: int, follow: bool) -> None:
+        """Writes it to standard output; with `follow` until interrupted."""
         ...
 
     def wake(self) -> None:
@@ -91,7 +92,7 @@ class Processes:
     def logs(self) -> list[str]:
         return sorted(each.stem for each in (self._home / "logs").glob("*.log"))
 
-    def show_log(self, service: str, lines: int, follow: bool) -> NoReturn:
+    def show_log(self, service: str, lines: int, follow: bool) -> None:
         more = ["-F"] if follow else []
         os.execvp("tail", ["tail", "-n", str(lines), *more, self.log(service)])  # noqa: S606, S607
 
@@ -123,11 +124,12 @@ class Containers:
     def logs(self) -> list[str]:
         return sorted(self.services())
 
-    def show_log(self, service: str, lines: int, follow: bool) -> NoReturn:
+    def show_log(self, service: str, lines: int, follow: bool) -> None:
         with engine() as client:
-            name = containers(client, self._stack)[service].name
-        more = ["--follow"] if follow else []
-        os.execvp("docker", ["docker", "logs", "--tail", str(lines), *more, name])  # noqa: S606, S607
+            container = containers(client, self._stack)[service]
+            for piece in container.logs(stream=True, follow=follow, tail=lines):
+                sys.stdout.buffer.write(piece)
+                sys.stdout.buffer.flush()
 
     def wake(self) -> None:
         with engine() as client:
