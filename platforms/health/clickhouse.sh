@@ -3,4 +3,5 @@
 set -eu
 exec 3<>"/dev/tcp/127.0.0.1/$HEALTH_PORT"
 printf 'GET /ping HTTP/1.0\r\nHost: localhost\r\n\r\n' >&3
-[[ $(cat <&3) == HTTP/1.?\ 200* ]]
+IFS= read -r -d '' -t 4 answer <&3 || true # to the end, without a child process
+[[ $answer == HTTP/1.?\ 200* ]]
