@@ -44,7 +44,7 @@ def plugin() -> str:
     )
     if installed.returncode == 0:
         return ""
-    _stood_in.append("Pulumi's plugin docker {} {}".format(*PLUGIN))
+    _stood_in.append("Pulumi's plugin {} {}".format(*PLUGIN))
     return str(places.project() / "tests" / "plugins")
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from ipaddress import ip_address, ip_network
+from socket import AF_INET
 
 import docker
 import psutil
@@ -27,11 +29,12 @@ host replication all 192.168.0.0/16 scram-sha-256
 @pytest.fixture(scope="module")
 def gateway(client: docker.DockerClient) -> str:
     """This machine's address as containers see it."""
-    found = str(client.networks.get("bridge").attrs["IPAM"]["Config"][0]["Gateway"])
-    ours = {each.address for addresses in psutil.net_if_addrs().values() for each in addresses}
-    if found not in ours:
-        pytest.skip("the Docker engine is on another machine than this test's Postgres")
-    return found
+    subnet = ip_network(client.networks.get("bridge").attrs["IPAM"]["Config"][0]["Subnet"])
+    for addresses in psutil.net_if_addrs().values():
+        for each in addresses:
+            if each.family == AF_INET and ip_address(each.address) in subnet:
+                return str(each.address)
+    pytest.skip("the Docker engine is on another machine than this test's Postgres")
 
 
 @pytest.fixture(scope="module")
