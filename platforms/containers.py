@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -28,10 +29,10 @@ def engine() -> Iterator[docker.DockerClient]:
         client = docker.from_env(timeout=60)
         client.ping()
     except DockerException as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
+        where = os.environ.get("DOCKER_HOST", "its usual socket")
         raise EngineError(
-            f"no Docker engine answers ({first}): start it, set DOCKER_HOST, or see to your rights "
-            "on its socket"
+            f"no Docker engine answers at {where}: start it, set DOCKER_HOST, or see to your rights "
+            "there"
         ) from error
     try:
         yield client
