@@ -31,8 +31,8 @@ def engine() -> Iterator[docker.DockerClient]:
     except DockerException as error:
         where = os.environ.get("DOCKER_HOST", "its usual socket")
         raise EngineError(
-            f"no Docker engine answers at {where}: start it, set DOCKER_HOST, or see to your rights "
-            "there"
+            f"no Docker engine answers at {where}: start it, set DOCKER_HOST, or see to your "
+            "rights there"
         ) from error
     try:
         yield client
