@@ -135,7 +135,7 @@ IMAGES = {
     "grafana": Image(
         reference="grafana/grafana:12.3.1",
         container="grafana",
-        user="472:0",
+        user="472:472",
         volume="/var/lib/grafana",
         launcher="grafana",
         health="http",
