@@ -5,6 +5,7 @@ from __future__ import annotations
 import pulumi
 
 from components.analytics import Analytics
+from components.beside import Beside, BesideArgs
 from components.capture import Capture, CaptureArgs
 from components.captured_table import CapturedTable, CapturedTableArgs
 from components.clickhouse import ClickHouse, ClickHouseArgs
@@ -118,6 +119,26 @@ snapshot = [table.load(*load) for table in tables if table.snapshotted]
 for table in tables:
     if not table.snapshotted:
         table.load(*load, after=snapshot)
+
+# Beside the data path, what the stack wants of it
+if settings.services:
+    beside = Beside(
+        "beside",
+        BesideArgs(
+            services=settings.services,
+            ports=settings.ports,
+            connection=postgres.connection,
+            postgres=f"{platform.address('postgres', ports.postgres).inside}/{settings.database}",
+            monitor=settings.monitor,
+            mark=mark,
+        ),
+        kafka,
+        clickhouse,
+        platform,
+    )
+    pulumi.export("beside", beside.addresses)
+    if beside.grafana:
+        pulumi.export("grafana", beside.grafana)
 
 pulumi.export("platform", settings.platform)
 pulumi.export("home", str(places.home(stack)))

@@ -16,6 +16,7 @@ from providers.password import Password
 
 ADMINISTRATOR = "cdc_admin"
 ANALYST = "analytics_user"
+METRICS_PORT = 9363  # inside only: a server's own, which the embedded daemon doesn't have
 MIB = 1024 * 1024
 
 
@@ -39,6 +40,7 @@ class ClickHouse(pulumi.ComponentResource):
 
     Attributes:
         connection: the administrator's. analyst: the read-only user's.
+        metrics: where a server tells its metrics, `host:port` for services.
         objects: complete once the platform's own tables are there.
     """
 
@@ -54,6 +56,7 @@ class ClickHouse(pulumi.ComponentResource):
         administrator = Password(f"{name}-admin-password", opts=child).value
         analyst = Password(f"{name}-analyst-password", opts=child).value
         self._address = platform.address(name, args.port)
+        self.metrics = platform.address(name, METRICS_PORT).inside
         users = pulumi.Output.all(administrator, analyst).apply(
             lambda passwords: config_file(
                 "clickhouse/users.xml",
@@ -74,6 +77,7 @@ class ClickHouse(pulumi.ComponentResource):
                         "clickhouse/config.xml",
                         BIND=self._address.bind,
                         HTTP_PORT=args.port,
+                        METRICS_PORT=METRICS_PORT,
                         DATA=platform.folders(name).data,
                         MAX_MEMORY=args.memory_mb * MIB,
                         CACHE_MEMORY=args.cache_mb * MIB,

@@ -15,6 +15,19 @@ from catalog.selection import Entry, named, parse_selection
 from components.source_url import SourceUrl
 from ops.readiness_model import UserIs
 
+# What may run beside the data path
+BesideName = Literal[
+    "node-exporter",
+    "postgres-exporter",
+    "kafka-exporter",
+    "prometheus",
+    "alertmanager",
+    "grafana",
+    "kafka-ui",
+    "clickhouse-keeper",
+]
+INTERFACES: tuple[BesideName, ...] = ("prometheus", "alertmanager", "grafana", "kafka-ui")
+
 
 class Ports(BaseModel):
     """TCP ports on the operator's machine; `portOffset` moves all of them together."""
@@ -26,6 +39,10 @@ class Ports(BaseModel):
     kafka_controller: int = 29093
     connect: int = 8083
     clickhouse: int = 8123
+    prometheus: int = 9090
+    alertmanager: int = 9093
+    grafana: int = 3000
+    kafka_ui: int = 9001
 
     @field_validator("*")
     @classmethod
@@ -61,6 +78,7 @@ class Settings(BaseModel):
     flush_interval_ms: int = Field(default=100, ge=10, le=60_000)
     load_workers: int = Field(default=2, ge=1, le=64)
     allow_destructive: bool = False
+    services: frozenset[BesideName] = frozenset()
     ports: Ports = Ports()
     tables: tuple[Entry, ...]
 
@@ -68,6 +86,11 @@ class Settings(BaseModel):
     def role(self) -> str:
         """The connector's login; names in Postgres end at 63 bytes."""
         return f"{self.slot[:56]}_reader"
+
+    @property
+    def monitor(self) -> str:
+        """The login of what watches the source."""
+        return f"{self.slot[:55]}_monitor"
 
     def named_tables(self) -> tuple[CaptureOptions, ...]:
         """The tables of a stack with a Postgres of its own; pulumi.RunError for a pattern."""
@@ -88,10 +111,27 @@ class Settings(BaseModel):
         used = self.ports.by_setting()
         if self.source is not None:
             del used["postgresPort"]
+        for service in INTERFACES:
+            if service not in self.services:
+                del used[f"{_camel(service.replace('-', '_'))}Port"]
         return used
 
     def refuse_contradictions(self) -> None:
         """Raises pulumi.RunError where one setting makes another one void."""
+        if self.services and self.platform == "local":
+            raise pulumi.RunError(
+                "cdc:services are containers, which cdc:platform local doesn't run: take "
+                f"{', '.join(sorted(self.services))} out, or set cdc:platform to docker"
+            )
+        if "alertmanager" in self.services and "prometheus" not in self.services:
+            raise pulumi.RunError(
+                "cdc:services: alertmanager is told by prometheus: name both, or neither"
+            )
+        if self.source is not None and "postgres-exporter" in self.services:
+            raise pulumi.RunError(
+                "cdc:services: postgres-exporter watches a Postgres of the stack's own, and "
+                "cdc:source is somebody else's: take it out"
+            )
         if self.source is None:
             if self.source_user != "administrator":
                 raise pulumi.RunError("cdc:sourceUser goes with cdc:source, which is not set")
@@ -129,6 +169,7 @@ class Settings(BaseModel):
                     "slot": config.get("slot") or f"cdc_{stack}".lower().replace("-", "_"),
                     "ports": Ports(**ports).moved(config.get_int("portOffset") or 0),
                     "source": _source(config),
+                    "services": config.get_object("services") or [],
                     "tables": parse_selection(config.get_object("tables")),
                 }
             )
@@ -145,7 +186,7 @@ def _given(config: pulumi.Config) -> Mapping[str, Any]:
     readers: dict[Any, Any] = {int: config.get_int, bool: config.get_bool}
     values: dict[str, Any] = {}
     for field, info in Settings.model_fields.items():
-        if field not in ("slot", "ports", "source", "tables"):
+        if field not in ("slot", "ports", "services", "source", "tables"):
             value = readers.get(info.annotation, config.get)(_camel(field))
             if value is not None:
                 values[field] = value

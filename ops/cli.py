@@ -116,8 +116,14 @@ def up(
         found = parity.prove(deployed, [], progress=progress, wait_seconds=120)
     parity.render(found, console)
     state.render(state.status(deployed), console)
-    console.print(f"Up in {time.monotonic() - began:.0f} s. Worth trying next:", highlight=False)
     option = "" if stack == "local" else f" --stack {stack}"
+    if deployed.grafana:
+        console.print(
+            f"Grafana's password for {deployed.grafana.user}: "
+            f"pulumi stack output grafana --show-secrets{option}",
+            highlight=False,
+        )
+    console.print(f"Up in {time.monotonic() - began:.0f} s. Worth trying next:", highlight=False)
     next_load = (
         f"./cdc load{option} --seconds 60 --rate 1000",
         "a minute of orders, changes, deletes",

@@ -90,8 +90,16 @@ class Connector(BaseModel):
         return f"{self.url}/connectors/{self.connector}"
 
 
+class Grafana(BaseModel):
+    """Where it is and how to log in."""
+
+    url: str
+    user: str
+    password: str = Field(repr=False)
+
+
 class Deployed(BaseModel):
-    """Everything a running stack exports."""
+    """Everything a running stack exports. beside: further services, to their addresses, if any."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -104,6 +112,8 @@ class Deployed(BaseModel):
     connect: Connector
     clickhouse: ClickHouse
     analyst: ClickHouse
+    beside: dict[str, str] = {}
+    grafana: Grafana | None = None
     slot: str
     slot_lsn: int
     heartbeat_topic: str

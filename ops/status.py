@@ -24,6 +24,8 @@ from platforms.runtime import Running
 from providers.connector import cause
 
 RECENT_SECONDS = 60
+# What the platforms call a service that is up; a container's first check may be yet to come.
+HEALTHY = ("running", "healthy", "starting")
 
 
 class ServiceStatus(BaseModel):
@@ -72,6 +74,7 @@ def status(deployed: Deployed) -> Status:
     services = [
         _service(deployed, name, ask, running.get(name)) for name, ask in _QUESTIONS.items()
     ]
+    services += [_beside(deployed, name, running.get(name)) for name in sorted(deployed.beside)]
     problems = [f"{each.name}: {each.problem}" for each in services if each.problem]
     tables: list[TableStatus] = []
     slot_lag = None
@@ -157,6 +160,33 @@ def _service(
     )
 
 
+def _beside(deployed: Deployed, name: str, running: Running | None) -> ServiceStatus:
+    """A service that is none of the data path's: as the platform's own health check finds it."""
+    running = running or Running("stopped")
+    version, address, problem = "", deployed.beside[name], ""
+    if running.state not in HEALTHY:
+        problem = f"{running.state} (log: {deployed.runtime.log(name)})"
+    elif name in _VERSIONS:
+        path, *keys = _VERSIONS[name]
+        try:
+            answer: Any = requests.get(f"{address}{path}", timeout=5).json()
+            for key in keys:
+                answer = answer[key]
+            version = str(answer)
+        except (requests.RequestException, LookupError, TypeError) as error:
+            problem = f"no answer at {address}{path}: {type(error).__name__}"
+    return ServiceStatus(
+        name=name,
+        healthy=not problem,
+        state=running.state,
+        version=version,
+        address=address,
+        memory_mb=running.memory // MIB,
+        uptime_seconds=int(running.seconds),
+        problem=problem,
+    )
+
+
 def _postgres(deployed: Deployed) -> tuple[str, str]:
     with deployed.postgres.connect() as connection:
         row = connection.execute("SHOW server_version").fetchone()
@@ -200,6 +230,15 @@ _QUESTIONS: dict[str, Callable[[Deployed], tuple[str, str]]] = {
     "kafka": _kafka,
     "connect": _connect,
     "clickhouse": _clickhouse,
+}
+
+
+# Where each tells its version, and under which keys of the answer.
+_VERSIONS = {
+    "prometheus": ("/api/v1/status/buildinfo", "data", "version"),
+    "alertmanager": ("/api/v2/status", "versionInfo", "version"),
+    "grafana": ("/api/health", "version"),
+    "kafka-ui": ("/actuator/info", "build", "version"),
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pulumi
 import pulumi_docker as docker
@@ -26,18 +27,21 @@ from providers.container_ready import ContainerReady
 LOOPBACK = "127.0.0.1"
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - in a container's own network; published on loopback
 CONFIG = "/etc/cdc"
-PLUGINS = "/tmp/plugins"  # noqa: S108 - a container's own tmpfs
+SCRATCH = "/tmp"  # noqa: S108 - a container's own tmpfs
+PLUGINS = f"{SCRATCH}/plugins"
+MACHINE = "/host"  # where what sees the machine finds its files
 NO_WAY_OUT = {"com.docker.network.bridge.enable_ip_masquerade": "false"}
 LAUNCHER, HEALTH = "launch.sh", "health.sh"
 SCRIPTS = Path(__file__).parent
 
 
 class DockerPlatform:
-    """Containers: `backend` is internal, `operator` publishes ports and lets nothing out.
+    """Containers: `backend` is internal, `operator` and `frontend` publish and let nothing out.
 
     An internal network publishes nothing. So a service that the operator must reach is on a second
-    one, which does, without the masquerading that would give it a way to the internet. Only who
-    needs that way is on `outside` instead, which exists where it is needed.
+    one, which does, without the masquerading that would give it a way to the internet: what serves
+    people in a browser on `frontend`, the data path on `operator`. Only who needs that way is on
+    `outside` instead. `frontend` and it exist where they are needed.
     """
 
     def __init__(self, stack: str) -> None:
@@ -45,6 +49,7 @@ class DockerPlatform:
         self.parts = parts.locate()
         self.backend = self._network("backend", internal=True)
         self.operator = self._network("operator", NO_WAY_OUT)
+        self._frontend: docker.Network | None = None
         self._outside: docker.Network | None = None
 
     @property
@@ -92,37 +97,54 @@ class DockerPlatform:
             binaries=self._binaries(name),
             opts=parent,
         )
-        data = docker.Volume(
-            f"{name}-data",
-            name=f"cdc-{self._stack}-{name}-data",
-            labels=[docker.VolumeLabelArgs(label=STACK_LABEL, value=self._stack)],
-            # Data goes with `./cdc down --purge`, never with `pulumi destroy`.
-            opts=pulumi.ResourceOptions.merge(
-                parent, pulumi.ResourceOptions(retain_on_delete=True)
-            ),
+        container = self._container(
+            service, image, local, self._volumes(service, config, parent), opts
         )
-        container = self._container(service, image, local, config, data, opts)
         return ContainerReady(
             f"{name}-ready",
             container=container.id,
             service=name,
-            health={
-                "kind": service.health.kind,
-                "host": LOOPBACK,
-                "port": service.health.port,
-                "url": f"http://{LOOPBACK}:{service.health.port}{service.health.path}",
-            },
+            health=_ready(service),
             start_seconds=service.start_seconds,
             opts=parent,
         )
+
+    def _volumes(
+        self, service: Service, config: ConfigVolume, parent: pulumi.ResourceOptions
+    ) -> list[docker.ContainerVolumeArgs]:
+        name = service.name
+        path = IMAGES[name].volume
+        mounted = [
+            docker.ContainerVolumeArgs(
+                container_path=CONFIG, volume_name=config.made, read_only=True
+            )
+        ]
+        if service.sees_machine:
+            # Without `rslave`, which node-exporter's manual has: Docker chooses it where it can;
+            # where the root is mounted privately (WSL, a container) it would refuse to start
+            # (https://github.com/prometheus/node_exporter/issues/1509).
+            mounted.append(
+                docker.ContainerVolumeArgs(container_path=MACHINE, host_path="/", read_only=True)
+            )
+        if path:
+            data = docker.Volume(
+                f"{name}-data",
+                name=f"cdc-{self._stack}-{name}-data",
+                labels=[docker.VolumeLabelArgs(label=STACK_LABEL, value=self._stack)],
+                # Data goes with `./cdc down --purge`, never with `pulumi destroy`.
+                opts=pulumi.ResourceOptions.merge(
+                    parent, pulumi.ResourceOptions(retain_on_delete=True)
+                ),
+            )
+            mounted.append(docker.ContainerVolumeArgs(container_path=path, volume_name=data.name))
+        return mounted
 
     def _container(
         self,
         service: Service,
         image: Image,
         local: docker.RemoteImage,
-        config: ConfigVolume,
-        data: docker.Volume,
+        volumes: list[docker.ContainerVolumeArgs],
         opts: pulumi.ResourceOptions,
     ) -> docker.Container:
         size = SIZES[service.name]
@@ -130,6 +152,7 @@ class DockerPlatform:
             "CDC_CONFIG": CONFIG,
             "CDC_DATA": _data(image),
             "CLASS_ARCHIVES": image.volume,
+            "HEALTH_PATH": service.health.path,
             "HEALTH_PORT": str(service.health.port),
             "PLUGINS": PLUGINS,
             **image.environment,
@@ -144,15 +167,11 @@ class DockerPlatform:
             command=list(service.arguments),
             envs=[f"{key}={value}" for key, value in sorted(environment.items())],
             user=image.user,
-            volumes=[
-                docker.ContainerVolumeArgs(
-                    container_path=CONFIG, volume_name=config.made, read_only=True
-                ),
-                docker.ContainerVolumeArgs(container_path=image.volume, volume_name=data.name),
-            ],
+            volumes=volumes,
+            pid_mode="host" if service.sees_machine else None,
             read_only=True,
             # Java unpacks native libraries there and runs them.
-            tmpfs={"/tmp": "rw,exec,nosuid,nodev,size=128m,mode=1777"},  # noqa: S108
+            tmpfs={SCRATCH: "rw,exec,nosuid,nodev,size=128m,mode=1777"},
             capabilities=docker.ContainerCapabilitiesArgs(drops=["ALL"]),
             security_opts=["no-new-privileges:true"],
             cpus=size.cpus,
@@ -170,8 +189,8 @@ class DockerPlatform:
                 for port in sorted(set(service.published))
             ],
             healthcheck=docker.ContainerHealthcheckArgs(
-                tests=["CMD", "bash", f"{CONFIG}/{HEALTH}"],
-                interval="5s",
+                tests=["CMD", image.interpreter, f"{CONFIG}/{HEALTH}"],
+                interval=f"{service.health.every_seconds}s",
                 timeout="5s",
                 retries=3,
                 start_period=f"{service.start_seconds}s",
@@ -201,11 +220,13 @@ class DockerPlatform:
         )
 
     def _networks(self, service: Service) -> list[docker.Network]:
-        if not service.outside:
-            return [self.backend, self.operator]
-        if self._outside is None:
-            self._outside = self._network("outside")
-        return [self.backend, self._outside]
+        if service.outside:
+            self._outside = self._outside or self._network("outside")
+            return [self.backend, self._outside]
+        if service.interface:
+            self._frontend = self._frontend or self._network("frontend", NO_WAY_OUT)
+            return [self.backend, self._frontend]
+        return [self.backend, self.operator] if service.published else [self.backend]
 
     def _network(
         self, name: str, options: Mapping[str, str] | None = None, *, internal: bool = False
@@ -231,4 +252,15 @@ class DockerPlatform:
 
 def _data(image: Image) -> str:
     """A folder below the volume: services make and replace it, a mount point they couldn't."""
-    return f"{image.volume}/cdc"
+    return f"{image.volume or SCRATCH}/cdc"
+
+
+def _ready(service: Service) -> dict[str, Any]:
+    """What the operator asks, or, where he can't reach the service, what Docker found."""
+    health = service.health
+    return {
+        "kind": health.kind if health.port in service.published else "container",
+        "host": LOOPBACK,
+        "port": health.port,
+        "url": f"http://{LOOPBACK}:{health.port}{health.path}",
+    }

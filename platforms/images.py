@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -14,17 +15,19 @@ class Image:
         reference: pinned by tag. By digest, too, once it was pulled on a machine that can.
         container: the container's name in a stack called `dev`.
         user: numeric, `uid:gid`: the image's own unprivileged account, which owns `volume` there.
-        volume: the image's folder for data, which outlives the container.
+        volume: the image's folder for data, which outlives the container; empty without any.
         launcher: of `platforms/launch/`. health: of `platforms/health/`.
+        interpreter: what the image can run the health script with.
         environment: where the image has what the launcher looks for.
     """
 
     reference: str
     container: str
     user: str
-    volume: str
     launcher: str
     health: str
+    volume: str = ""
+    interpreter: Literal["bash", "sh"] = "bash"
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -77,6 +80,75 @@ IMAGES = {
         launcher="clickhouse-server",
         health="clickhouse",
     ),
+    # No bash in these; busybox brings a wget.
+    "clickhouse-keeper": Image(
+        reference="clickhouse/clickhouse-keeper:26.1",
+        container="clickhouse-keeper",
+        user="101:101",
+        volume="/var/lib/clickhouse-keeper",
+        launcher="clickhouse-keeper",
+        health="http",
+        interpreter="sh",
+    ),
+    "node-exporter": Image(
+        reference="prom/node-exporter:v1.9.1",
+        container="node-exporter",
+        user="65534:65534",
+        launcher="node-exporter",
+        health="http",
+        interpreter="sh",
+    ),
+    "postgres-exporter": Image(
+        reference="quay.io/prometheuscommunity/postgres-exporter:v0.17.1",
+        container="postgres-exporter",
+        user="65534:65534",
+        launcher="postgres-exporter",
+        health="http",
+        interpreter="sh",
+    ),
+    "kafka-exporter": Image(
+        reference="danielqsj/kafka-exporter:v1.9.0",
+        container="kafka-exporter",
+        user="65534:65534",
+        launcher="kafka-exporter",
+        health="http",
+        interpreter="sh",
+    ),
+    "prometheus": Image(
+        reference="prom/prometheus:v3.5.0",
+        container="prometheus",
+        user="65534:65534",
+        volume="/prometheus",
+        launcher="prometheus",
+        health="http",
+        interpreter="sh",
+    ),
+    "alertmanager": Image(
+        reference="prom/alertmanager:v0.28.1",
+        container="alertmanager",
+        user="65534:65534",
+        volume="/alertmanager",
+        launcher="alertmanager",
+        health="http",
+        interpreter="sh",
+    ),
+    "grafana": Image(
+        reference="grafana/grafana:12.3.1",
+        container="grafana",
+        user="472:472",
+        volume="/var/lib/grafana",
+        launcher="grafana",
+        health="http",
+        interpreter="sh",
+    ),
+    "kafka-ui": Image(
+        reference="ghcr.io/kafbat/kafka-ui:v1.5.0",
+        container="kafka-ui",
+        user="100:101",
+        launcher="kafka-ui",
+        health="http",
+        interpreter="sh",
+    ),
 }
 
 # What a workstation gives each; heaps and ClickHouse's own limits (components/) stay below.
@@ -85,4 +157,12 @@ SIZES = {
     "kafka": Size("2", 768),
     "connect": Size("2", 1024),
     "clickhouse": Size("2", 2048),
+    "clickhouse-keeper": Size("1", 256),
+    "node-exporter": Size("0.5", 64),
+    "postgres-exporter": Size("0.5", 64),
+    "kafka-exporter": Size("0.5", 64),
+    "prometheus": Size("1", 512),
+    "alertmanager": Size("0.5", 128),
+    "grafana": Size("1", 512),
+    "kafka-ui": Size("1", 512),
 }

@@ -11,11 +11,15 @@ import pulumi
 
 @dataclass(frozen=True)
 class Health:
-    """When a service counts as up: an HTTP address answers 200, or a port accepts."""
+    """When a service counts as up: an HTTP address answers 200, or a port accepts.
+
+    every_seconds: how often it is asked, for asking costs, too.
+    """
 
     kind: Literal["http", "tcp"]
     port: int
     path: str = ""
+    every_seconds: int = 5
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,10 @@ class Service:
         ports: what they are for, to number.
         published: those that the operator must reach; on loopback only.
         outside: whether it must reach what is not the stack's own.
+        interface: whether people look at it in a browser: then it is published beside the others of
+            its kind, apart from the data path.
+        sees_machine: whether it may read what the machine itself does: its processes and, without
+            writing, its files.
         stop_signal: the service's own word for "finish cleanly".
         stop_seconds: how long that may take before it is killed.
         start_seconds: how long until it must be healthy.
@@ -40,6 +48,8 @@ class Service:
     health: Health
     published: Sequence[int] = ()
     outside: bool = False
+    interface: bool = False
+    sees_machine: bool = False
     arguments: Sequence[str] = ()
     files: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)

@@ -60,7 +60,8 @@ class ContainerReady(Resource, module="cdc", name="ContainerReady"):
 
     Args:
         container: its id.
-        health: `{"kind": "http", "url": …}` or `{"kind": "tcp", "host": …, "port": …}`.
+        health: `{"kind": "http", "url": …}`, `{"kind": "tcp", "host": …, "port": …}`, or
+            `{"kind": "container"}` where the operator can't ask the service himself.
     """
 
     def __init__(
@@ -101,6 +102,8 @@ def _answers(container: Any, props: Mapping[str, Any], restarts: int) -> bool:
     if int(container.attrs["RestartCount"]) - restarts > RESTARTS or state["Status"] == "exited":
         raise ProviderError(f"{props['service']} does not stay up (exit {state['ExitCode']})")
     health = props["health"]
+    if health["kind"] == "container":
+        return _healthy(state)
     if health["kind"] == "tcp":
         # Docker's own proxy accepts for a service that doesn't listen yet.
         return listening(health["host"], int(health["port"])) and _healthy(state)

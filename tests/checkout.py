@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -84,6 +84,18 @@ class Checkout:
                 "config", "set", *option, f"cdc:{name}", str(value), "-s", self.stack
             )
             assert done.returncode == 0, done.stderr
+
+    def beside(self) -> list[str]:
+        """The stack's `cdc:services`."""
+        stack = yaml.safe_load((self.folder / f"Pulumi.{self.stack}.yaml").read_text())
+        return list(stack["config"].get("cdc:services", []))
+
+    def run_beside(self, services: Collection[str]) -> None:
+        """Changes the stack's `cdc:services`."""
+        path = self.folder / f"Pulumi.{self.stack}.yaml"
+        stack = yaml.safe_load(path.read_text())
+        stack["config"]["cdc:services"] = [*services]
+        path.write_text(yaml.safe_dump(stack, sort_keys=False))
 
     def capture(self, add: tuple[str, ...] = (), drop: tuple[str, ...] = ()) -> None:
         """Changes the stack's `cdc:tables`; behind the list stands what pulumi wrote itself."""

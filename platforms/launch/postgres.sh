@@ -13,7 +13,7 @@ if [ ! -f "$CDC_DATA/PG_VERSION" ]; then
         --auth=scram-sha-256 -E UTF8 --locale-provider=libc --locale=C.UTF-8
     if [ -d "$CDC_DATA" ]; then rmdir "$CDC_DATA"; fi
     mv "$CDC_DATA.new" "$CDC_DATA"
-    cp "$password" "$known"
+    cp -f "$password" "$known"
 fi
 
 set -- -D "$CDC_DATA" -c config_file="$CDC_CONFIG/postgresql.conf" -c hba_file="$CDC_CONFIG/pg_hba.conf"
@@ -22,6 +22,7 @@ set -- -D "$CDC_DATA" -c config_file="$CDC_CONFIG/postgresql.conf" -c hba_file="
 if ! cmp -s "$password" "$known"; then
     printf "ALTER ROLE postgres PASSWORD '%s'\n" "$(cat "$password")" |
         "$POSTGRES/bin/postgres" --single "$@" postgres >/dev/null
-    cp "$password" "$known"
+    # By force: as a container's file it came without the right to write, which the copy took over.
+    cp -f "$password" "$known"
 fi
 exec "$POSTGRES/bin/postgres" "$@"

@@ -9,16 +9,19 @@ from typing import Any
 
 import docker
 import pytest
+from docker.errors import DockerException, ImageNotFound
 
 from ops import engine as pulumi_engine
 from ops import places
 from platforms.containers import STACK_LABEL, EngineError, engine
+from platforms.images import IMAGES
 from tests.checkout import Checkout, checkout
 from tests.images.build import stand_ins
 
 STACK = "dockertest"
 PLUGIN = ("docker", "5.2.0")
 _stood_in: list[str] = []
+_left_out: list[str] = []
 
 
 @pytest.fixture(scope="session")
@@ -57,10 +60,25 @@ def project(
     with checkout(tmp_path_factory.mktemp("clone"), STACK, like="dev") as copy:
         if plugin:
             copy.environment["PATH"] = os.pathsep.join([plugin, copy.environment["PATH"]])
+        services = copy.beside()
+        had = [each for each in services if _had(client, IMAGES[each].reference)]
+        _left_out.extend(each for each in services if each not in had)
+        copy.run_beside(had)
         try:
             yield copy
         finally:
             _remove(client)
+
+
+def _had(client: docker.DockerClient, reference: str) -> bool:
+    try:
+        client.images.get(reference)
+    except ImageNotFound:
+        try:
+            client.images.pull(reference)
+        except DockerException:
+            return False
+    return True
 
 
 def _remove(client: docker.DockerClient) -> None:
@@ -75,3 +93,5 @@ def _remove(client: docker.DockerClient) -> None:
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     for each in dict.fromkeys(_stood_in):
         terminalreporter.write_line(f"stand-in: {each}")
+    for each in dict.fromkeys(_left_out):
+        terminalreporter.write_line(f"not run, its image can't be had: {each}")

@@ -55,6 +55,7 @@ def test_a_source_elsewhere_is_captured_and_left_as_it_was(
 ) -> None:
     port = psycopg.conninfo.conninfo_to_dict(server)["port"]
     configure(project, [{"schema": "public"}])
+    project.run_beside([])  # to watch is somebody else's, too
     assert project.pulumi("stack", "init", project.stack).returncode == 0
     project.configure(secret=True, source=f"postgresql://postgres:{PASSWORD}@{gateway}:{port}/shop")
     done = project.cdc("up", timeout=600)

@@ -67,17 +67,27 @@ def _clickhouse(folder: Path) -> None:
     shutil.copy(HERE / "clickhouse-server", folder)
 
 
+def _nothing(_folder: Path) -> None:
+    """All that is in the image comes from Debian's packages."""
+
+
 CONTEXTS: dict[str, Callable[[Path], None]] = {
     "postgres": _postgres,
     "kafka": _java_and_kafka,
     "connect": _connect,
     "clickhouse": _clickhouse,
+    **dict.fromkeys(("node-exporter", "postgres-exporter", "prometheus", "alertmanager"), _nothing),
 }
+
+
+def _dockerfile(service: str) -> Path:
+    own = HERE / f"{service}.Dockerfile"
+    return own if own.exists() else HERE / "prometheus.Dockerfile"
 
 
 def _mark(service: str) -> str:
     """Of what an image is made of: another one is built when that changes."""
-    files = [HERE / f"{service}.Dockerfile", places.project() / "requirements.txt"]
+    files = [_dockerfile(service), places.project() / "requirements.txt"]
     if service == "clickhouse":
         files += [HERE / "clickhouse-server", *sorted((places.project() / "embedded").glob("*.py"))]
     digest = hashlib.sha256(b"".join(file.read_bytes() for file in files))
@@ -98,7 +108,7 @@ def stand_ins(client: docker.DockerClient) -> list[str]:
             with tempfile.TemporaryDirectory() as name:
                 folder = Path(name)
                 fill(folder)
-                shutil.copy(HERE / f"{service}.Dockerfile", folder / "Dockerfile")
+                shutil.copy(_dockerfile(service), folder / "Dockerfile")
                 image, _ = client.images.build(
                     path=name, tag=reference, rm=True, labels={LABEL: _mark(service)}
                 )

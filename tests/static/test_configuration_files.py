@@ -15,8 +15,12 @@ from components.settings import Ports, Settings
 from ops import places
 
 ROOT = places.project()
-SCRIPTS = [ROOT / "cdc", *sorted((ROOT / "platforms" / "launch").glob("*.sh"))]
 HEALTH = sorted((ROOT / "platforms" / "health").glob("*.sh"))
+SCRIPTS = [
+    ROOT / "cdc",
+    *sorted((ROOT / "platforms" / "launch").glob("*.sh")),
+    *(script for script in HEALTH if script.read_text().startswith("#!/bin/sh\n")),
+]
 XML = sorted((ROOT / "configs").rglob("*.xml"))
 PROPERTIES = sorted((ROOT / "configs").rglob("*.properties"))
 
@@ -63,7 +67,7 @@ def test_the_project_files_defaults_are_the_programs() -> None:
     written = dict(re.findall(r"^  cdc:(\w+):\n(?:    .*\n)*?    default: (.*)$", text, re.M))
     camel = {re.sub("_(.)", lambda m: m[1].upper(), f): i for f, i in Settings.model_fields.items()}
     for name, info in camel.items():
-        if name in ("tables", "slot", "ports", "source"):
+        if name in ("tables", "services", "slot", "ports", "source"):
             continue
         default = str(info.default).lower() if isinstance(info.default, bool) else info.default
         assert written[name] == str(default), name

@@ -43,6 +43,12 @@ def test_one_offset_moves_every_port() -> None:
         ({"portOffset": 70000}, "is not a TCP port"),
         ({"slot": "Not-A-Slot"}, "cdc:slot"),
         ({"platform": "mainframe"}, "cdc:platform"),
+        ({"platform": "docker", "services": ["gafana"]}, "cdc:services.*'gafana'"),
+        ({"services": ["grafana"]}, "cdc:services are containers.*take grafana out"),
+        (
+            {"platform": "docker", "services": ["alertmanager"]},
+            "alertmanager is told by prometheus",
+        ),
         ({"tables": []}, "list at least one table"),
         ({"tables": ["orders"]}, "schema.table|two names with a dot"),
         ({"tables": ["inventory.orders", "inventory.orders"]}, "listed twice"),
@@ -53,6 +59,13 @@ def test_a_wrong_value_is_named(values: dict[str, Any], sentence: str) -> None:
     with pytest.raises(pulumi.RunError) as caught:
         _read(**values)
     assert re.search(sentence, str(caught.value)), caught.value
+
+
+def test_the_ports_of_services_that_are_not_wanted_may_be_taken() -> None:
+    assert "grafanaPort" not in _read().ports_used()
+    used = _read(platform="docker", services=["grafana", "kafka-ui", "node-exporter"]).ports_used()
+    assert (used["grafanaPort"], used["kafkaUiPort"]) == (3000, 9001)
+    assert "prometheusPort" not in used
 
 
 SOURCE = "postgresql://me:secret-word@db:5433/shop?sslmode=require"
@@ -86,6 +99,10 @@ def test_a_password_that_is_not_kept_secret_is_refused_and_not_repeated() -> Non
         ({"sample": True}, "cdc:sample is for a Postgres of the stack's own"),
         ({"database": "other"}, "cdc:database is other and cdc:source names shop"),
         ({"sourceUser": "king"}, "cdc:sourceUser"),
+        (
+            {"platform": "docker", "services": ["postgres-exporter"]},
+            "postgres-exporter watches a Postgres of the stack's own",
+        ),
         ({"source": "nonsense"}, "cdc:source: it is no connection string"),
         (
             {"platform": "docker", "source": "postgresql://me:secret-word@127.0.0.1/shop"},
