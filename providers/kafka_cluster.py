@@ -26,7 +26,7 @@ class KafkaClusterProvider(Provider):
         return [
             f"cdc:brokers: a stack with {int(before)} can't become one with {int(after)} while its "
             "topics and the connector's position are kept: `./cdc verify`, then `./cdc down`, then "
-            "`./cdc up`, which loads all tables again (docs/runbook.md, Brokers); or set it back"
+            "`./cdc up`, which loads all tables again (docs/runbook.md); or set it back"
         ]
 
     def create(self, props: Props) -> CreateResult:
