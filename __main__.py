@@ -57,8 +57,8 @@ source = Source(
     ),
 )
 
-# The log, and the worker that writes it
-kafka = Kafka("kafka", KafkaArgs(ports.kafka, ports.kafka_controller), platform)
+# The log, and the workers that write it
+kafka = Kafka("kafka", KafkaArgs(ports.kafka, ports.kafka_controller, settings.brokers), platform)
 connect = Connect(
     "connect",
     ConnectArgs(
@@ -67,6 +67,7 @@ connect = Connect(
         source.password,
         postgres.ca,
         outside=settings.source is not None,
+        workers=settings.connect_workers,
     ),
     kafka,
     platform,
@@ -145,7 +146,11 @@ pulumi.export("home", str(places.home(stack)))
 pulumi.export("postgres", postgres.connection)
 pulumi.export("own_postgres", settings.source is None)
 pulumi.export("kafka", kafka.operator)
-pulumi.export("connect", {"url": connect.url, "connector": settings.connector})
+pulumi.export("brokers", kafka.brokers)
+pulumi.export(
+    "connect",
+    {"url": connect.url, "workers": connect.workers, "connector": settings.connector},
+)
 pulumi.export("clickhouse", clickhouse.connection)
 pulumi.export("analyst", clickhouse.analyst)
 pulumi.export("slot", settings.slot)

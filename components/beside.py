@@ -72,7 +72,7 @@ class Beside(pulumi.ComponentResource):
                 ),
                 platform,
                 child,
-                after=[kafka.server],
+                after=kafka.servers,
             )
             watched |= exporters.targets
             ready += exporters.servers

@@ -96,7 +96,7 @@ class Capture(pulumi.ComponentResource):
                 "transforms.heartbeat.replacement": self.heartbeat_topic,
             },
             opts=pulumi.ResourceOptions(
-                parent=self, depends_on=[*topics, *after, connect.server, source.slot]
+                parent=self, depends_on=[*topics, *after, *connect.servers, source.slot]
             ),
         )
         self.register_outputs({"connector": args.connector})

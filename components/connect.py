@@ -16,7 +16,7 @@ SOURCE_CA = "source-ca.pem"
 
 @dataclass(frozen=True)
 class ConnectArgs:
-    """port: REST port. heap_mb: the worker's heap in MiB.
+    """port: the first REST port. workers: how many. heap_mb: each worker's heap in MiB.
 
     plugins: where the worker finds the Debezium plugin. source_password: what the connector logs
     in with; it reaches the worker as a file and appears nowhere else. source_ca: certificates that
@@ -29,15 +29,24 @@ class ConnectArgs:
     source_password: pulumi.Input[str]
     source_ca: str = ""
     outside: bool = False
+    workers: int = 1
     heap_mb: int = 384
-    replication: int = 1
+
+
+def rest_ports(port: int, workers: int) -> list[int]:
+    """Where each worker's REST interface is reached."""
+    return [port + place for place in range(workers)]
 
 
 class Connect(pulumi.ComponentResource):
-    """One Connect worker and the topics it keeps its state in.
+    """Connect's workers, one group, and the topics it keeps its state in.
+
+    A worker keeps nothing of its own: any number may come and go, and tasks move to those that are
+    there. The first one's name has no number, so that it stays as it is when others join.
 
     Attributes:
-        url: the REST address for the operator.
+        url: the first worker's REST address for the operator; it passes on what is another one's.
+        workers: each one's, by service. servers: complete once each is in the group.
         source_password: the reference that a connector's configuration uses for the password.
         source_ca: where the worker finds the certificates, empty where none are checked.
     """
@@ -55,28 +64,33 @@ class Connect(pulumi.ComponentResource):
             kafka.topic(f"cdc-connect-{kind}", partitions=count, config=COMPACTED, parent=self)
             for kind, count in (("configs", 1), ("offsets", 1), ("status", 1))
         ]
-        address = platform.address(name, args.port)
+        # Where the credentials are is part of the connector's configuration: the same for each.
         secrets = platform.folders(name).config
-        self.url = f"http://{address.operator}"
         self.source_password = f"${{directory:{secrets}:{SOURCE_PASSWORD}}}"
         self.source_ca = f"{secrets}/{SOURCE_CA}" if args.source_ca else ""
-        self.server = platform.run(
-            Service(
-                name=name,
-                ports={"rest": args.port},
-                published=[args.port],
+        self.workers: dict[str, str] = {}
+        self.servers: list[pulumi.Resource] = []
+        for number, port in enumerate(rest_ports(args.port, args.workers), 1):
+            service = name if number == 1 else f"{name}-{number}"
+            address = platform.address(service, port)
+            self.workers[service] = f"http://{address.operator}"
+            worker = Service(
+                name=service,
+                kind=name,
+                ports={"rest": port},
+                published=[port],
                 outside=args.outside,
                 # Not "/": that answers while the worker still joins its group.
-                health=Health("http", args.port, "/connectors"),
+                health=Health("http", port, "/connectors"),
                 files={
                     "connect-distributed.properties": config_file(
                         "connect/connect-distributed.properties",
                         BOOTSTRAP=kafka.inside,
                         BIND=address.bind,
                         HOST=address.host,
-                        PORT=args.port,
+                        PORT=port,
                         PLUGINS=args.plugins,
-                        REPLICATION=args.replication,
+                        REPLICATION=kafka.replication,
                         SECRETS=secrets,
                     ),
                     "log4j2.properties": config_file("connect/log4j2.properties"),
@@ -85,7 +99,8 @@ class Connect(pulumi.ComponentResource):
                 },
                 environment={"HEAP_MB": str(args.heap_mb)},
                 start_seconds=120,
-            ),
-            pulumi.ResourceOptions(parent=self, depends_on=state),
-        )
+            )
+            below = pulumi.ResourceOptions(parent=self, depends_on=state)
+            self.servers.append(platform.run(worker, below))
+        self.url = self.workers[name]
         self.register_outputs({"url": self.url})

@@ -55,6 +55,6 @@ class KafkaUi(pulumi.ComponentResource):
                 environment={"HEAP_MB": str(args.heap_mb)},
                 start_seconds=120,
             ),
-            pulumi.ResourceOptions(parent=self, depends_on=[kafka.server]),
+            pulumi.ResourceOptions(parent=self, depends_on=kafka.servers),
         )
         self.register_outputs({"url": self.url})

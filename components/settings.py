@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from catalog.model import CaptureOptions, CatalogError, refuse_clashes
 from catalog.objects import SUFFIXES
 from catalog.selection import Entry, named, parse_selection
+from components.connect import rest_ports
+from components.kafka import broker_ports
 from components.source_url import SourceUrl
 from ops.readiness_model import UserIs
 
@@ -77,6 +79,8 @@ class Settings(BaseModel):
     poll_interval_ms: int = Field(default=20, ge=1, le=10_000)
     flush_interval_ms: int = Field(default=100, ge=10, le=60_000)
     load_workers: int = Field(default=2, ge=1, le=64)
+    brokers: int = 1
+    connect_workers: int = Field(default=1, ge=1, le=8)
     allow_destructive: bool = False
     services: frozenset[BesideName] = frozenset()
     ports: Ports = Ports()
@@ -91,6 +95,13 @@ class Settings(BaseModel):
     def monitor(self) -> str:
         """The login of what watches the source."""
         return f"{self.slot[:55]}_monitor"
+
+    @field_validator("brokers")
+    @classmethod
+    def _a_quorum(cls, brokers: int) -> int:
+        if brokers not in (1, 3):
+            raise ValueError("1 or 3: of two, both would have to be up for one to be in charge")
+        return brokers
 
     def named_tables(self) -> tuple[CaptureOptions, ...]:
         """The tables of a stack with a Postgres of its own; pulumi.RunError for a pattern."""
@@ -109,6 +120,12 @@ class Settings(BaseModel):
     def ports_used(self) -> dict[str, int]:
         """Port numbers by setting, of the services that the stack runs."""
         used = self.ports.by_setting()
+        brokers = broker_ports(self.ports.kafka, self.brokers)
+        workers = rest_ports(self.ports.connect, self.connect_workers)
+        for number, port in enumerate(brokers[1:], 2):
+            used[f"kafkaPort for broker {number}"] = port
+        for number, port in enumerate(workers[1:], 2):
+            used[f"connectPort for worker {number}"] = port
         if self.source is not None:
             del used["postgresPort"]
         for service in INTERFACES:
@@ -132,6 +149,7 @@ class Settings(BaseModel):
                 "cdc:services: postgres-exporter watches a Postgres of the stack's own, and "
                 "cdc:source is somebody else's: take it out"
             )
+        self._refuse_sizes()
         if self.source is None:
             if self.source_user != "administrator":
                 raise pulumi.RunError("cdc:sourceUser goes with cdc:source, which is not set")
@@ -150,6 +168,19 @@ class Settings(BaseModel):
                 f"cdc:database is {self.database} and cdc:source names {self.source.database}: "
                 "take cdc:database out"
             )
+
+    def _refuse_sizes(self) -> None:
+        if self.platform == "local" and (self.brokers > 1 or self.connect_workers > 1):
+            raise pulumi.RunError(
+                "cdc:brokers and cdc:connectWorkers above 1 need cdc:platform docker: what runs as "
+                "this machine's own processes goes down with it, however many they are"
+            )
+        whose: dict[int, str] = {}
+        for setting, port in self.ports_used().items():
+            if port in whose or port > 65535:
+                other = f"cdc:{whose[port]}'s" if port in whose else "no TCP port"
+                raise pulumi.RunError(f"cdc:{setting}: {port} is {other}: choose another")
+            whose[port] = setting
 
     @classmethod
     def read(cls, config: pulumi.Config, stack: str) -> Settings:

@@ -444,7 +444,12 @@ def measure(
 
 @app.command(epilog="Examples:  ./cdc logs connect        ./cdc logs kafka --follow")
 def logs(
-    service: Annotated[str, typer.Argument(help="postgres, kafka, connect or clickhouse.")],
+    service: Annotated[
+        str,
+        typer.Argument(
+            help="postgres, kafka, connect, clickhouse; of several, kafka-1 or connect-2."
+        ),
+    ],
     stack: Stack = "local",
     lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="How many.")] = 100,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as it grows.")] = False,

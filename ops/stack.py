@@ -79,9 +79,10 @@ class ClickHouse(BaseModel):
 
 
 class Connector(BaseModel):
-    """Kafka Connect's REST address and the connector's name."""
+    """Kafka Connect's REST address, that of each worker, and the connector's name."""
 
     url: str
+    workers: dict[str, str]
     connector: str
 
     @property
@@ -99,7 +100,11 @@ class Grafana(BaseModel):
 
 
 class Deployed(BaseModel):
-    """Everything a running stack exports. beside: further services, to their addresses, if any."""
+    """Everything a running stack exports.
+
+    brokers: the address of each, by its service's name. beside: further services, if any, to
+    their addresses.
+    """
 
     model_config = ConfigDict(extra="ignore")
 
@@ -109,6 +114,7 @@ class Deployed(BaseModel):
     postgres: Postgres
     own_postgres: bool = True
     kafka: str
+    brokers: dict[str, str]
     connect: Connector
     clickhouse: ClickHouse
     analyst: ClickHouse

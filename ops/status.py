@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import requests
@@ -26,6 +27,7 @@ from providers.connector import cause
 RECENT_SECONDS = 60
 # What the platforms call a service that is up; a container's first check may be yet to come.
 HEALTHY = ("running", "healthy", "starting")
+_Question = Callable[[Deployed], tuple[str, str]]
 
 
 class ServiceStatus(BaseModel):
@@ -72,20 +74,22 @@ def status(deployed: Deployed) -> Status:
     """Asks every service and every table. Whatever is down is part of the answer, no error."""
     running = deployed.runtime.services()
     services = [
-        _service(deployed, name, ask, running.get(name)) for name, ask in _QUESTIONS.items()
+        _service(deployed, name, ask, running.get(name))
+        for name, ask in _questions(deployed).items()
     ]
     services += [_beside(deployed, name, running.get(name)) for name in sorted(deployed.beside)]
     problems = [f"{each.name}: {each.problem}" for each in services if each.problem]
     tables: list[TableStatus] = []
     slot_lag = None
     up = {each.name for each in services if each.healthy}
-    if {"clickhouse", "kafka"} <= up:
+    if "clickhouse" in up and up & deployed.brokers.keys():
         tables = _tables(deployed)
     if "postgres" in up:
         slot_lag = _slot_lag(deployed)
         if broken := slot_fault(deployed):
             # Which is also what keeps the connector from running.
-            problems = [each for each in problems if not each.startswith("connect:")] + [broken]
+            workers = deployed.connect.workers
+            problems = [each for each in problems if each.split(":")[0] not in workers] + [broken]
         problems += _identities(deployed)
     return Status(
         stack=deployed.stack,
@@ -137,7 +141,7 @@ def render(found: Status, console: Console) -> None:
 def _service(
     deployed: Deployed,
     name: str,
-    ask: Callable[[Deployed], tuple[str, str]],
+    ask: _Question,
     running: Running | None,
 ) -> ServiceStatus:
     ours = name != "postgres" or deployed.own_postgres
@@ -194,19 +198,22 @@ def _postgres(deployed: Deployed) -> tuple[str, str]:
     return f"PostgreSQL {row[0] if row else ''}", f"{at.host}:{at.port}/{at.database}"
 
 
-def _kafka(deployed: Deployed) -> tuple[str, str]:
-
-    admin = AdminClient({"bootstrap.servers": deployed.kafka, "log_level": 0})
+def _kafka(address: str, deployed: Deployed) -> tuple[str, str]:
+    del deployed
+    admin = AdminClient({"bootstrap.servers": address, "log_level": 0})
     try:
         cluster = admin.describe_cluster(request_timeout=5).result()
     except KafkaException as error:
         raise ConnectionError(error.args[0].str()) from error
-    return f"KRaft, {len(cluster.nodes)} broker(s)", deployed.kafka
+    return f"KRaft, {len(cluster.nodes)} broker(s)", address
 
 
-def _connect(deployed: Deployed) -> tuple[str, str]:
-    url, name = deployed.connect.url, deployed.connect.connector
-    version = requests.get(f"{url}/", timeout=5).json()["version"]
+def _connect(url: str, asked: bool, deployed: Deployed) -> tuple[str, str]:
+    """A worker; of the connector's own state, which all of them know, one is asked."""
+    name = deployed.connect.connector
+    version = f"Connect {requests.get(f'{url}/', timeout=5).json()['version']}"
+    if not asked:
+        return version, url
     answer = requests.get(f"{url}/connectors/{name}/status", timeout=5)
     if answer.status_code != 200:
         raise RuntimeError(f"connector {name} is not registered: run `./cdc up`")
@@ -215,7 +222,18 @@ def _connect(deployed: Deployed) -> tuple[str, str]:
         trace = failed[0].get("trace", "")
         told = f": {cause(trace)}" if trace else ""
         raise RuntimeError(f"connector {name} is {failed[0]['state']}{told}")
-    return f"Connect {version}", url
+    return version, url
+
+
+def _answering(urls: Sequence[str]) -> str:
+    """The first that answers at all, the first of them where none does."""
+    for url in urls:
+        try:
+            requests.get(f"{url}/", timeout=5)
+        except requests.RequestException:
+            continue
+        return url
+    return urls[0]
 
 
 def _clickhouse(deployed: Deployed) -> tuple[str, str]:
@@ -225,12 +243,16 @@ def _clickhouse(deployed: Deployed) -> tuple[str, str]:
     return f"ClickHouse {version}", f"http://{at.host}:{at.port}"
 
 
-_QUESTIONS: dict[str, Callable[[Deployed], tuple[str, str]]] = {
-    "postgres": _postgres,
-    "kafka": _kafka,
-    "connect": _connect,
-    "clickhouse": _clickhouse,
-}
+def _questions(deployed: Deployed) -> dict[str, _Question]:
+    """What to ask each service; it answers with its version and address, or raises."""
+    workers = deployed.connect.workers
+    asked = _answering(list(workers.values()))
+    return {
+        "postgres": _postgres,
+        **{name: partial(_kafka, address) for name, address in deployed.brokers.items()},
+        **{name: partial(_connect, url, url == asked) for name, url in workers.items()},
+        "clickhouse": _clickhouse,
+    }
 
 
 # Where each tells its version, and under which keys of the answer.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,14 +70,29 @@ class DockerPlatform:
         if problems := taken(others, None):
             raise pulumi.RunError("\n".join(problems))
 
-    def folders(self, service: str) -> Folders:
-        return Folders(config=CONFIG, data=_data(IMAGES[service]))
+    def folders(self, service: str, kind: str = "") -> Folders:
+        return Folders(config=CONFIG, data=_data(IMAGES[kind or service]))
 
     def address(self, service: str, port: int) -> Endpoint:
         return Endpoint(service, port, LOOPBACK, port, bind=EVERYWHERE)
 
     def run(self, service: Service, opts: pulumi.ResourceOptions) -> pulumi.Resource:
-        name, image = service.name, IMAGES[service.name]
+        [ready] = self.run_together([service], opts)
+        return ready
+
+    def run_together(
+        self, services: Sequence[Service], opts: pulumi.ResourceOptions
+    ) -> list[pulumi.Resource]:
+        containers = [self._declare(each, opts) for each in services]
+        # Not one after the other, however few resources Pulumi makes at a time.
+        all_there = pulumi.ResourceOptions(parent=opts.parent, depends_on=containers)
+        return [
+            self._ready(service, container, all_there)
+            for service, container in zip(services, containers, strict=True)
+        ]
+
+    def _declare(self, service: Service, opts: pulumi.ResourceOptions) -> docker.Container:
+        name, image = service.name, IMAGES[service.program]
         parent = pulumi.ResourceOptions(parent=opts.parent)
         # An image that is there is not pulled again, and stays when the stack goes.
         local = docker.RemoteImage(
@@ -94,26 +109,28 @@ class DockerPlatform:
                 HEALTH: (SCRIPTS / "health" / f"{image.health}.sh").read_text(),
                 **service.files,
             },
-            binaries=self._binaries(name),
+            binaries=self._binaries(service.program),
             opts=parent,
         )
-        container = self._container(
-            service, image, local, self._volumes(service, config, parent), opts
-        )
+        return self._container(service, image, local, self._volumes(service, config, parent), opts)
+
+    def _ready(
+        self, service: Service, container: docker.Container, opts: pulumi.ResourceOptions
+    ) -> ContainerReady:
         return ContainerReady(
-            f"{name}-ready",
+            f"{service.name}-ready",
             container=container.id,
-            service=name,
-            health=_ready(service),
+            service=service.name,
+            health=_question(service),
             start_seconds=service.start_seconds,
-            opts=parent,
+            opts=opts,
         )
 
     def _volumes(
         self, service: Service, config: ConfigVolume, parent: pulumi.ResourceOptions
     ) -> list[docker.ContainerVolumeArgs]:
         name = service.name
-        path = IMAGES[name].volume
+        path = IMAGES[service.program].volume
         mounted = [
             docker.ContainerVolumeArgs(
                 container_path=CONFIG, volume_name=config.made, read_only=True
@@ -147,7 +164,7 @@ class DockerPlatform:
         volumes: list[docker.ContainerVolumeArgs],
         opts: pulumi.ResourceOptions,
     ) -> docker.Container:
-        size = SIZES[service.name]
+        size = SIZES[service.program]
         environment = {
             "CDC_CONFIG": CONFIG,
             "CDC_DATA": _data(image),
@@ -160,7 +177,7 @@ class DockerPlatform:
         }
         return docker.Container(
             f"{service.name}-container",
-            name=image.container if self._stack == "dev" else f"{self._stack}-{image.container}",
+            name=self._container_name(service, image),
             image=local.image_id,
             hostname=service.name,
             entrypoints=["sh", f"{CONFIG}/{LAUNCHER}"],
@@ -240,11 +257,16 @@ class DockerPlatform:
             labels=[docker.NetworkLabelArgs(label=STACK_LABEL, value=self._stack)],
         )
 
+    def _container_name(self, service: Service, image: Image) -> str:
+        # The second of a kind differs from the first as the services' names do.
+        name = image.container + service.name.removeprefix(service.program)
+        return name if self._stack == "dev" else f"{self._stack}-{name}"
+
     def _labels(self, service: str) -> dict[str, str]:
         return {STACK_LABEL: self._stack, SERVICE_LABEL: service}
 
-    def _binaries(self, service: str) -> dict[str, str]:
-        if service != "connect":
+    def _binaries(self, program: str) -> dict[str, str]:
+        if program != "connect":
             return {}
         jar = self.parts.connect_plugins / parts.PLUGIN / parts.CONVERTER_JAR
         return {parts.CONVERTER_JAR: base64.b64encode(jar.read_bytes()).decode()}
@@ -255,7 +277,7 @@ def _data(image: Image) -> str:
     return f"{image.volume or SCRATCH}/cdc"
 
 
-def _ready(service: Service) -> dict[str, Any]:
+def _question(service: Service) -> dict[str, Any]:
     """What the operator asks, or, where he can't reach the service, what Docker found."""
     health = service.health
     return {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pulumi
@@ -53,7 +53,8 @@ class LocalPlatform:
                 raise pulumi.RunError("\n".join(problems))
             time.sleep(0.5)
 
-    def folders(self, service: str) -> Folders:
+    def folders(self, service: str, kind: str = "") -> Folders:
+        del kind
         folder = self.home / service
         return Folders(config=str(folder / "config"), data=str(folder / "data"))
 
@@ -85,7 +86,7 @@ class LocalPlatform:
             # A copy of the launcher, too: the account it runs as may not be able to read a checkout
             # in somebody's home.
             files={
-                LAUNCHER: (LAUNCHERS / f"{service.name}.sh").read_text(),
+                LAUNCHER: (LAUNCHERS / f"{service.program}.sh").read_text(),
                 **service.files,
             },
             user=user,
@@ -100,6 +101,11 @@ class LocalPlatform:
             start_seconds=service.start_seconds,
             opts=opts,
         )
+
+    def run_together(
+        self, services: Sequence[Service], opts: pulumi.ResourceOptions
+    ) -> list[pulumi.Resource]:
+        return [self.run(each, opts) for each in services]
 
     def _installation(self) -> dict[str, str]:
         # Written by the first JVM that ends, read by all later ones: half the CPU of a start.

@@ -27,7 +27,9 @@ class Service:
     """A program with its files and ports.
 
     Args:
-        name: unique in the stack, and what the platform's launchers and images are known by.
+        name: unique in the stack.
+        kind: what the platform's launchers, images and sizes are known by; its name where it is the
+            only one of its kind.
         arguments: what the launcher gets, in its own order.
         files: name to text, put into the service's `config` folder, readable by it alone.
         environment: nothing secret: other users of a machine may read it.
@@ -56,6 +58,11 @@ class Service:
     stop_signal: Literal["TERM", "INT"] = "TERM"
     stop_seconds: int = 30
     start_seconds: int = 90
+    kind: str = ""
+
+    @property
+    def program(self) -> str:
+        return self.kind or self.name
 
 
 @dataclass(frozen=True)
@@ -109,8 +116,8 @@ class Platform(Protocol):
         """
         ...
 
-    def folders(self, service: str) -> Folders:
-        """The folders of a service, known before it is declared."""
+    def folders(self, service: str, kind: str = "") -> Folders:
+        """The folders of a service (of a kind), known before it is declared."""
         ...
 
     def address(self, service: str, port: int) -> Endpoint:
@@ -119,4 +126,10 @@ class Platform(Protocol):
 
     def run(self, service: Service, opts: pulumi.ResourceOptions) -> pulumi.Resource:
         """Declares the service; the resource is complete once the service is healthy."""
+        ...
+
+    def run_together(
+        self, services: Sequence[Service], opts: pulumi.ResourceOptions
+    ) -> list[pulumi.Resource]:
+        """Declares services that become healthy only beside each other; one resource for each."""
         ...

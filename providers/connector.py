@@ -16,6 +16,8 @@ TIMEOUT = 30.0  # seconds for one REST request; a validation connects to the dat
 STEADY = 2.0  # seconds of running after which a connector counts as working
 # Debezium's words when the slot begins after the stored position.
 NOT_IN_SLOT = "no longer available on the server"
+# Connect's words when its configuration topic took no write.
+AGAIN = "can be safely retried"
 SETTLE = 120.0  # seconds until a connector's tasks must run, a rebalance included
 
 
@@ -135,13 +137,15 @@ class _Api:
     def _ask(self, method: str, path: str, body: Any) -> requests.Response:
         """Asks until the worker is up and its group has settled.
 
-        409 is a rebalance. While it starts, the worker answers 503, or 404 without its own JSON.
+        409 is a rebalance. While it starts, the worker answers 503, or 404 without its own JSON;
+        while a broker that it writes to is away, 500 and that the request can be made again.
         """
 
         def attempt() -> requests.Response | None:
             answer = requests.request(method, self.url + path, json=body, timeout=TIMEOUT)
             starting = answer.status_code == 404 and not _has_message(answer)
-            return None if answer.status_code in (409, 503) or starting else answer
+            again = answer.status_code == 500 and AGAIN in answer.text
+            return None if answer.status_code in (409, 503) or starting or again else answer
 
         return until(attempt, SETTLE, f"Kafka Connect at {self.url} answering", every=0.5)
 

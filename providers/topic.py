@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import pulumi
-from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartitionInfo
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -27,10 +27,11 @@ class TopicProvider(Provider):
     """Topics by the broker's admin API.
 
     Partitions only grow: a shrink would need a new topic, and the records in the old one would be
-    lost (https://kafka.apache.org/documentation/#basic_ops_modify_topic).
+    lost (https://kafka.apache.org/documentation/#basic_ops_modify_topic). The number of copies is
+    told, and never changed: that is a plan of moves between brokers, made by hand.
     """
 
-    replace_on = ("topic", "replication")
+    replace_on = ("topic",)
 
     def faults(self, olds: Props, news: Props) -> list[str]:
         before, after = olds.get("partitions"), news.get("partitions")
@@ -59,9 +60,12 @@ class TopicProvider(Provider):
         partitions = _partitions(admin, props["topic"])
         if not partitions:
             return ReadResult("", own(props))
+        copies = _copies(admin, props["topic"])
         live = _config(admin, props["topic"])
         # Every value that was set on the topic counts: one that is set by hand is drift as well.
-        return ReadResult(id_, {**own(props), "partitions": partitions, "config": live})
+        return ReadResult(
+            id_, {**own(props), "partitions": partitions, "replication": copies, "config": live}
+        )
 
     def update(self, _id: str, _olds: Props, _news: Props) -> UpdateResult:
         self._fit(_admin(_news), _news)
@@ -84,6 +88,13 @@ class TopicProvider(Provider):
             raise ProviderError(
                 f"topic {topic} has {have} partitions on the broker and can't shrink to {wanted}: "
                 f"set partitions to {have}"
+            )
+        copies = _copies(admin, topic)
+        if copies != int(props["replication"]):
+            raise ProviderError(
+                f"topic {topic} has {copies} copies on the brokers and should have "
+                f"{props['replication']}: bring it there with kafka-reassign-partitions.sh, or run "
+                "`./cdc down` and `./cdc up`, which makes it anew and loads all tables again"
             )
         if have < wanted:
             admin.create_partitions([NewPartitions(topic, wanted)])[topic].result()
@@ -108,7 +119,7 @@ class Topic(Resource, module="cdc", name="Topic"):
     Args:
         bootstrap: `host:port` as the operator reaches the broker.
         partitions: how many; may grow, never shrink.
-        replication: copies of each partition; a change replaces the topic.
+        replication: copies of each partition.
         config: topic configuration by Kafka's own names, all values as text.
     """
 
@@ -151,16 +162,26 @@ def _admin(props: Props) -> AdminClient:
 
 
 def _partitions(admin: AdminClient, topic: str) -> int:
-    """The topic's number of partitions, 0 if there is no such topic.
+    """The topic's number of partitions, 0 if there is no such topic."""
+    return len(_described(admin, topic))
+
+
+def _copies(admin: AdminClient, topic: str) -> int:
+    """How many brokers have, or should have, the partition that fewest do."""
+    return min((len(each.replicas) for each in _described(admin, topic)), default=0)
+
+
+def _described(admin: AdminClient, topic: str) -> list[TopicPartitionInfo]:
+    """The topic's partitions, none if there is no such topic.
 
     Raises ProviderError when no broker answers: a broker that is away says nothing of its topics.
     """
     try:
         found = admin.describe_topics(TopicCollection([topic]), request_timeout=TIMEOUT)[topic]
-        return len(found.result().partitions)
+        return list(found.result().partitions)
     except KafkaException as error:
         if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
-            return 0
+            return []
         raise ProviderError(
             f"topic {topic}: Kafka does not answer ({error.args[0].str()}); is it up?"
         ) from error

@@ -81,3 +81,15 @@ def test_a_broker_that_is_away_is_not_taken_for_a_missing_topic(
     nowhere = _props(services, "twice", bootstrap="127.0.0.1:9")
     with pytest.raises(ProviderError, match="Kafka does not answer"):
         TopicProvider().read("twice", nowhere)
+
+
+def test_another_number_of_copies_is_told_and_the_topic_stays(services: Services) -> None:
+    provider, props = TopicProvider(), _props(services, "copied")
+    provider.create(props)
+    wanted = {**props, "replication": 3}
+    difference = provider.diff("copied", props, wanted)
+    assert difference.changes and not difference.replaces
+    for attempt in (lambda: provider.create(wanted), lambda: provider.update("copied", {}, wanted)):
+        with pytest.raises(ProviderError, match="has 1 copies on the brokers and should have 3"):
+            attempt()
+    assert provider.read("copied", wanted).outs == props
