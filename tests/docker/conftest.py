@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import docker
@@ -28,11 +30,19 @@ _left_out: list[str] = []
 def client() -> Iterator[docker.DockerClient]:
     """The engine that DOCKER_HOST names, with every image that the platform wants."""
     try:
-        with engine() as found:
+        with engine() as found, _alone():
             _stood_in.extend(f"image {each}" for each in stand_ins(found))
             yield found
     except EngineError as error:
         pytest.skip(str(error))
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Another run on this machine would take this one's stack for what a killed run left."""
+    with (places.ensure(places.cache() / "locks") / STACK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @pytest.fixture(scope="session")
