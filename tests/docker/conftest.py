@@ -7,12 +7,13 @@ import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, get_args
 
 import docker
 import pytest
 from docker.errors import DockerException, ImageNotFound
 
+from components.settings import BesideName
 from ops import engine as pulumi_engine
 from ops import places
 from platforms.containers import STACK_LABEL, EngineError, engine
@@ -70,7 +71,7 @@ def project(
     with checkout(tmp_path_factory.mktemp("clone"), STACK, like="dev") as copy:
         if plugin:
             copy.environment["PATH"] = os.pathsep.join([plugin, copy.environment["PATH"]])
-        services = copy.beside()
+        services = get_args(BesideName)
         had = [each for each in services if _had(client, IMAGES[each].reference)]
         _left_out.extend(each for each in services if each not in had)
         copy.run_beside(had)
