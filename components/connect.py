@@ -98,7 +98,7 @@ class Connect(pulumi.ComponentResource):
                     **({SOURCE_CA: args.source_ca} if args.source_ca else {}),
                 },
                 environment={"HEAP_MB": str(args.heap_mb)},
-                start_seconds=120,
+                start_seconds=240,
             )
             below = pulumi.ResourceOptions(parent=self, depends_on=state)
             self.servers.append(platform.run(worker, below))

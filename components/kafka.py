@@ -131,7 +131,7 @@ class Kafka(pulumi.ComponentResource):
                     },
                     environment={"HEAP_MB": str(args.heap_mb)},
                     # Three format their storage and start on the same cores.
-                    start_seconds=90 if len(nodes) == 1 else 300,
+                    start_seconds=180 if len(nodes) == 1 else 300,
                 )
                 for node in nodes
             ],

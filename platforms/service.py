@@ -42,7 +42,8 @@ class Service:
             writing, its files.
         stop_signal: the service's own word for "finish cleanly".
         stop_seconds: how long that may take before it is killed.
-        start_seconds: how long until it must be healthy.
+        start_seconds: how long until it must be healthy; generous, for one that ends or keeps
+            restarting is found at once.
     """
 
     name: str
@@ -57,7 +58,7 @@ class Service:
     environment: Mapping[str, str] = field(default_factory=dict)
     stop_signal: Literal["TERM", "INT"] = "TERM"
     stop_seconds: int = 30
-    start_seconds: int = 90
+    start_seconds: int = 180
     kind: str = ""
 
     @property
