@@ -190,7 +190,11 @@ class DockerPlatform:
             # Java unpacks native libraries there and runs them.
             tmpfs={SCRATCH: "rw,exec,nosuid,nodev,size=128m,mode=1777"},
             capabilities=docker.ContainerCapabilitiesArgs(drops=["ALL"]),
-            security_opts=["no-new-privileges:true"],
+            # Docker adds the second one by itself, which the provider would find different.
+            security_opts=[
+                "no-new-privileges:true",
+                *(["label=disable"] if service.sees_machine else []),
+            ],
             cpus=size.cpus,
             memory=size.memory_mb,
             memory_swap=size.memory_mb,

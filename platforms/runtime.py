@@ -17,6 +17,8 @@ from platforms.containers import STACK_LABEL, containers, engine
 from platforms.processes import cpu_seconds, memory
 from platforms.supervisor import Supervisor
 
+WAKING_SECONDS = 180.0
+
 
 @dataclass(frozen=True)
 class Running:
@@ -59,7 +61,10 @@ class Runtime(Protocol):
         ...
 
     def wake(self) -> None:
-        """Starts what is declared and doesn't run, as after a reboot. Raises OSError."""
+        """Starts what is declared and doesn't run, as after a reboot, and lets it come up.
+
+        Raises OSError.
+        """
         ...
 
     def end(self, *, purge: bool) -> None:
@@ -133,9 +138,17 @@ class Containers:
 
     def wake(self) -> None:
         with engine() as client:
-            for container in containers(client, self._stack).values():
-                if container.status in ("exited", "created"):
-                    container.start()
+            woken = [
+                container
+                for container in containers(client, self._stack).values()
+                if container.status in ("exited", "created")
+            ]
+            for container in woken:
+                container.start()
+            # What is still starting looks like drift to whoever asks it.
+            deadline = time.monotonic() + WAKING_SECONDS
+            while any(map(_starting, woken)) and time.monotonic() < deadline:
+                time.sleep(0.5)
 
     def end(self, *, purge: bool) -> None:
         if not purge:
@@ -166,6 +179,11 @@ def _running(container: Any) -> Running:
         usage["cpu_stats"]["cpu_usage"]["total_usage"] / 1e9,
         time.time() - _moment(state["StartedAt"]),
     )
+
+
+def _starting(container: Any) -> bool:
+    container.reload()
+    return bool(container.attrs["State"].get("Health", {}).get("Status") == "starting")
 
 
 def _moment(text: str) -> float:

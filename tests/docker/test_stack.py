@@ -65,7 +65,8 @@ def test_every_container_is_confined_as_declared(running: dict[str, Any]) -> Non
         host, config = container.attrs["HostConfig"], container.attrs["Config"]
         assert config["User"] == IMAGES[service].user and not config["User"].startswith("0")
         assert host["ReadonlyRootfs"] and host["CapDrop"] == ["ALL"] and not host["CapAdd"]
-        assert host["SecurityOpt"] == ["no-new-privileges:true"]
+        disabled = ["label=disable"] if host["PidMode"] == "host" else []
+        assert host["SecurityOpt"] == ["no-new-privileges:true", *disabled]
         assert host["Memory"] == host["MemorySwap"] == SIZES[service].memory_mb * MIB
         assert host["NanoCpus"] == float(SIZES[service].cpus) * 1e9
         assert host["RestartPolicy"]["Name"] == "unless-stopped"
