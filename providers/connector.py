@@ -13,7 +13,7 @@ from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, Updat
 from providers.base import Props, Provider, ProviderError, own, until
 
 TIMEOUT = 30.0  # seconds for one REST request; a validation connects to the database
-STEADY = 2.0  # seconds of running after which a connector counts as working
+STEADY = 4.0  # seconds of running after which it counts as working; a busy worker fails after three
 # Debezium's words when the slot begins after the stored position.
 NOT_IN_SLOT = "no longer available on the server"
 # Connect's words when its configuration topic took no write.
