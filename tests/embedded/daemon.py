@@ -32,6 +32,7 @@ _VALUES = {
     "KAFKA_CONSUMERS": "4",
     "BIND": "127.0.0.1",
     "HTTP_PORT": "8123",
+    "METRICS_PORT": "9363",
     "DATA": "/nowhere",
 }
 
