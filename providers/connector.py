@@ -18,6 +18,8 @@ STEADY = 4.0  # seconds of running after which it counts as working; a busy work
 NOT_IN_SLOT = "no longer available on the server"
 # Connect's words when its configuration topic took no write.
 AGAIN = "can be safely retried"
+STARTING = 20.0  # seconds in which tasks of a worker that was started again come back by themselves
+UNDER_WAY = {"RUNNING", "UNASSIGNED", "RESTARTING"}
 SETTLE = 120.0  # seconds until a connector's tasks must run, a rebalance included
 
 
@@ -176,12 +178,23 @@ class _Api:
         return status is not None and _all_run(status)
 
     def runs_now(self) -> bool:
-        """Whether all tasks run, asked once: a worker that doesn't answer runs none."""
-        try:
-            answer = requests.get(f"{self.url}/connectors/{self.name}/status", timeout=5)
-        except requests.RequestException:
-            return False
-        return answer.status_code == 200 and _all_run(answer.json())
+        """Whether all tasks run. What is just being started is waited for; who is away is not."""
+        deadline = time.monotonic() + STARTING
+        while True:
+            try:
+                answer = requests.get(f"{self.url}/connectors/{self.name}/status", timeout=5)
+            except requests.RequestException:
+                return False
+            if answer.status_code == 200:
+                status = answer.json()
+                states = {each["state"] for each in (status["connector"], *status["tasks"])}
+                if _all_run(status) or not states <= UNDER_WAY:
+                    return _all_run(status)
+            elif answer.status_code == 404 and _has_message(answer):
+                return False
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.5)
 
     def settled(self) -> bool:
         """True once all has been running for STEADY seconds: a task says so before it has tried.
