@@ -302,6 +302,11 @@ def check(source: SourceTable, options: CaptureOptions) -> None:
             "that begin or end with a double quote, or hold two single quotes or two backticks in "
             "a row; rename it, or leave it out"
         )
+    if lost := [name for name in source.key if len(name) > 1 and name[0] == name[-1] == '"']:
+        raise CatalogError(
+            f"{table} can't be streamed with the key column {lost[0]}: Debezium takes the double "
+            "quotes off its name and does not find it again; rename it, or leave the table out"
+        )
     columns = {column.name: column for column in source.columns}
     for column in source.columns:
         if column.generated is not None and column.name not in options.generated:

@@ -185,6 +185,13 @@ def test_a_name_that_debezium_reads_as_another_is_refused(changed: dict[str, str
     assert "\n" not in str(error.value)
 
 
+def test_a_key_column_that_debezium_would_not_find_again_is_refused() -> None:
+    """Seen in a random workload: it takes the quotes off in one place and not in the other."""
+    source = _source()
+    with pytest.raises(CatalogError, match='key column "all quoted": Debezium takes the double'):
+        check(source.model_copy(update={"key": ('"all quoted"',)}), parse_options("shop.orders"))
+
+
 @pytest.mark.parametrize("name", ['The "Order" Items', "it's", "'orders'", "tick`", "back\\slash"])
 def test_other_quotes_are_part_of_a_name(name: str) -> None:
     check(_source().model_copy(update={"name": name}), parse_options("shop.orders"))
