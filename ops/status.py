@@ -152,16 +152,7 @@ def _service(
         lines = str(error).strip().splitlines() or [type(error).__name__]
         problem = lines[0] + (f" (log: {deployed.runtime.log(name)})" if ours else "")
     running = running or Running("stopped" if ours else "existing")
-    return ServiceStatus(
-        name=name,
-        healthy=not problem,
-        state=running.state,
-        version=version,
-        address=address,
-        memory_mb=running.memory // MIB,
-        uptime_seconds=int(running.seconds),
-        problem=problem,
-    )
+    return _told(name, running, version, address, problem)
 
 
 def _beside(deployed: Deployed, name: str, running: Running | None) -> ServiceStatus:
@@ -179,6 +170,10 @@ def _beside(deployed: Deployed, name: str, running: Running | None) -> ServiceSt
             version = str(answer)
         except (requests.RequestException, LookupError, TypeError) as error:
             problem = f"no answer at {address}{path}: {type(error).__name__}"
+    return _told(name, running, version, address, problem)
+
+
+def _told(name: str, running: Running, version: str, address: str, problem: str) -> ServiceStatus:
     return ServiceStatus(
         name=name,
         healthy=not problem,

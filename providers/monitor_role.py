@@ -7,11 +7,11 @@ from typing import Any
 
 import pulumi
 from psycopg import sql
-from pulumi.dynamic import CreateResult, ReadResult, Resource, UpdateResult
+from pulumi.dynamic import ReadResult, Resource
 
-from providers.base import Props, Provider, ProviderError, own
+from providers.base import Props, own
+from providers.login import LoginProvider
 from providers.postgres import connected, value
-from providers.role import MARKED
 
 ABLE = """
 SELECT rolcanlogin AND NOT rolsuper AND NOT rolreplication AND NOT rolcreaterole
@@ -21,23 +21,10 @@ FROM pg_roles WHERE rolname = %s
 CONNECTIONS = 5  # an exporter that is asked faster than it answers must not take the server's
 
 
-class MonitorRoleProvider(Provider):
+class MonitorRoleProvider(LoginProvider):
     """A login that is a member of pg_monitor
     (https://www.postgresql.org/docs/16/predefined-roles.html) and of nothing else.
     """
-
-    replace_on = ("role",)
-
-    def create(self, props: Props) -> CreateResult:
-        with connected(props["connection"]) as connection:
-            found = connection.execute(MARKED, [props["role"]]).fetchone()
-        if found and found[0] != props["mark"]:
-            raise ProviderError(
-                f"a role {props['role']} exists that this stack did not make: set cdc:slot to "
-                "another name (the role is named after it), or drop it if nobody needs it"
-            )
-        self._apply(props)
-        return CreateResult(props["role"], own(props))
 
     def read(self, id_: str, props: Props) -> ReadResult:
         with connected(props["connection"]) as connection:
@@ -45,18 +32,6 @@ class MonitorRoleProvider(Provider):
         if able is None:
             return ReadResult("", own(props))
         return ReadResult(id_, {**own(props), "able": able})
-
-    def update(self, _id: str, _olds: Props, _news: Props) -> UpdateResult:
-        self._apply(_news)
-        return UpdateResult(own(_news))
-
-    def delete(self, _id: str, _props: Props) -> None:
-        with connected(_props["connection"]) as connection, connection.transaction():
-            if value(connection, MARKED, _props["role"]) == _props["mark"]:
-                role = sql.Identifier(_props["role"])
-                # DROP OWNED takes back what somebody may have granted; it owns nothing.
-                connection.execute(sql.SQL("DROP OWNED BY {}").format(role))
-                connection.execute(sql.SQL("DROP ROLE {}").format(role))
 
     def _apply(self, props: Props) -> None:
         role = sql.Identifier(props["role"])

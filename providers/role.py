@@ -7,9 +7,10 @@ from typing import Any
 
 import pulumi
 from psycopg import sql
-from pulumi.dynamic import CreateResult, ReadResult, Resource, UpdateResult
+from pulumi.dynamic import ReadResult, Resource
 
-from providers.base import Props, Provider, ProviderError, own
+from providers.base import Props, own
+from providers.login import LoginProvider
 from providers.postgres import Connection, connected, table, value
 
 READABLE = """
@@ -19,7 +20,6 @@ WHERE grantee = %s AND privilege_type = 'SELECT'
   AND table_schema <> 'cdc'  -- the heartbeat's, which its own resource grants
 """
 
-MARKED = "SELECT shobj_description(oid, 'pg_authid') FROM pg_roles WHERE rolname = %s"
 SUPERUSER = "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"
 # Amazon's servers know a role for it instead of the attribute.
 REPLICATES = (
@@ -28,25 +28,12 @@ REPLICATES = (
 )
 
 
-class RoleProvider(Provider):
+class RoleProvider(LoginProvider):
     """A least-privilege replication role
     (https://debezium.io/documentation/reference/3.7/connectors/postgresql.html#postgresql-permissions).
 
     Nothing is granted to it that everybody has: what is granted has to be taken back.
     """
-
-    replace_on = ("role",)
-
-    def create(self, props: Props) -> CreateResult:
-        with connected(props["connection"]) as connection:
-            found = connection.execute(MARKED, [props["role"]]).fetchone()
-        if found and found[0] != props["mark"]:
-            raise ProviderError(
-                f"a role {props['role']} exists that this stack did not make: set cdc:slot to "
-                "another name (the role is named after it), or drop it if nobody needs it"
-            )
-        self._apply(props)
-        return CreateResult(props["role"], own(props))
 
     def read(self, id_: str, props: Props) -> ReadResult:
         with connected(props["connection"]) as connection:
@@ -62,19 +49,6 @@ class RoleProvider(Provider):
         tables = [name for name in props["tables"] if name in readable]
         extra = sorted(readable - set(props["tables"]))
         return ReadResult(id_, {**own(props), "able": able, "tables": tables + extra})
-
-    def update(self, _id: str, _olds: Props, _news: Props) -> UpdateResult:
-        self._apply(_news)
-        return UpdateResult(own(_news))
-
-    def delete(self, _id: str, _props: Props) -> None:
-        with connected(_props["connection"]) as connection, connection.transaction():
-            exists = value(connection, "SELECT to_regrole(quote_ident(%s))", _props["role"])
-            if exists and value(connection, MARKED, _props["role"]) == _props.get("mark"):
-                role = sql.Identifier(_props["role"])
-                # DROP OWNED takes the grants back; the role owns nothing.
-                connection.execute(sql.SQL("DROP OWNED BY {}").format(role))
-                connection.execute(sql.SQL("DROP ROLE {}").format(role))
 
     def _apply(self, props: Props) -> None:
         role = sql.Identifier(props["role"])

@@ -22,15 +22,36 @@ def _labels(props: Props) -> dict[str, str]:
     return {each["label"]: each["value"] for each in props.get("labels", [])}
 
 
-class _Network:
-    knows = frozenset({"name", "driver", "internal", "options", "labels"})
+class _Unchanging:
+    """What is there or not, and never changed; `collection` is the engine's of its kind."""
+
     in_place = frozenset[str]()
 
-    def __init__(self, client: docker.DockerClient) -> None:
-        self._client = client
+    def __init__(self, collection: Any) -> None:
+        self._all = collection
+
+    def read(self, id_: str, _props: Props) -> Props | None:
+        try:
+            self._all.get(id_)
+        except NotFound:
+            return None
+        return {}
+
+    def update(self, id_: str, props: Props) -> Props:
+        raise NotImplementedError
+
+    def delete(self, id_: str, _props: Props) -> None:
+        try:
+            self._all.get(id_).remove()
+        except NotFound:
+            return
+
+
+class _Network(_Unchanging):
+    knows = frozenset({"name", "driver", "internal", "options", "labels"})
 
     def create(self, props: Props) -> tuple[str, Props]:
-        made = self._client.networks.create(
+        made = self._all.create(
             props["name"],
             driver=props["driver"],
             internal=props["internal"],
@@ -40,49 +61,13 @@ class _Network:
         )
         return str(made.id), {}
 
-    def read(self, id_: str, _props: Props) -> Props | None:
-        try:
-            self._client.networks.get(id_)
-        except NotFound:
-            return None
-        return {}
 
-    def update(self, id_: str, props: Props) -> Props:
-        raise NotImplementedError
-
-    def delete(self, id_: str, _props: Props) -> None:
-        try:
-            self._client.networks.get(id_).remove()
-        except NotFound:
-            return
-
-
-class _Volume:
+class _Volume(_Unchanging):
     knows = frozenset({"name", "labels"})
-    in_place = frozenset[str]()
-
-    def __init__(self, client: docker.DockerClient) -> None:
-        self._client = client
 
     def create(self, props: Props) -> tuple[str, Props]:
-        made = self._client.volumes.create(props["name"], labels=_labels(props))
+        made = self._all.create(props["name"], labels=_labels(props))
         return str(made.name), {}
-
-    def read(self, id_: str, _props: Props) -> Props | None:
-        try:
-            self._client.volumes.get(id_)
-        except NotFound:
-            return None
-        return {}
-
-    def update(self, id_: str, props: Props) -> Props:
-        raise NotImplementedError
-
-    def delete(self, id_: str, _props: Props) -> None:
-        try:
-            self._client.volumes.get(id_).remove()
-        except NotFound:
-            return
 
 
 class _RemoteImage:
@@ -236,8 +221,8 @@ class DockerProvider(StandIn):
     def __init__(self) -> None:
         client = docker.from_env(timeout=120)
         kinds: dict[str, Kind] = {
-            "docker:index/network:Network": _Network(client),
-            "docker:index/volume:Volume": _Volume(client),
+            "docker:index/network:Network": _Network(client.networks),
+            "docker:index/volume:Volume": _Volume(client.volumes),
             "docker:index/remoteImage:RemoteImage": _RemoteImage(client),
             "docker:index/container:Container": _Container(client),
         }
