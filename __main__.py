@@ -75,7 +75,9 @@ connect = Connect(
 
 # The target, and a way into it for each table
 clickhouse = ClickHouse(
-    "clickhouse", ClickHouseArgs(ports.clickhouse, queues=len(options)), platform
+    "clickhouse",
+    ClickHouseArgs(ports.clickhouse, queues=len(options), nodes=settings.clickhouse_nodes),
+    platform,
 )
 tables = [
     CapturedTable(
@@ -94,8 +96,9 @@ tables = [
     )
     for each in options
 ]
+made = [objects for table in tables for objects in table.objects]
 if settings.sample:
-    Analytics("analytics", clickhouse.connection, after=[table.objects for table in tables])
+    Analytics("analytics", clickhouse, after=made)
 
 # Only now do changes begin to flow
 capture = Capture(
@@ -111,7 +114,7 @@ capture = Capture(
     source,
     kafka,
     connect,
-    after=[table.objects for table in tables],
+    after=made,
 )
 load = (capture, source, kafka, postgres.connection, settings.load_workers)
 snapshot = [table.load(*load) for table in tables if table.snapshotted]
@@ -152,6 +155,7 @@ pulumi.export(
     {"url": connect.url, "workers": connect.workers, "connector": settings.connector},
 )
 pulumi.export("clickhouse", clickhouse.connection)
+pulumi.export("clickhouse_nodes", clickhouse.nodes)
 pulumi.export("analyst", clickhouse.analyst)
 pulumi.export("slot", settings.slot)
 pulumi.export("slot_lsn", source.slot.lsn)

@@ -22,7 +22,7 @@ from catalog.parsing import LOADED, TIME, WORD, Parser, sql
 from catalog.types import TypeMapping
 from catalog.types.registry import mappings
 
-Kind = Literal["database", "table", "queue", "materialized_view", "view"]
+Kind = Literal["database", "table", "distributed", "queue", "materialized_view", "view"]
 
 # Columns beside the source's own, with why they are compressed so: positions and times grow.
 _META: tuple[tuple[str, str], ...] = (
@@ -64,13 +64,18 @@ class KafkaSettings:
 
 @dataclass(frozen=True)
 class SqlObject:
-    """One object: `create` makes it; `columns` and `body` let a provider see drift."""
+    """One object: `create` makes it; `columns` and `body` let a provider see drift.
+
+    shard_by: on a cluster, which of its shards a row of this table lies on; empty where every node
+    has all of it.
+    """
 
     name: str
     kind: Kind
     create: str
     body: str = ""
     columns: tuple[tuple[str, str], ...] = ()
+    shard_by: str = ""
 
 
 _SUFFIXES: tuple[tuple[str, Kind], ...] = (
@@ -92,7 +97,8 @@ _SUFFIXES: tuple[tuple[str, Kind], ...] = (
     ("_mv", "materialized_view"),
 )
 
-SUFFIXES = tuple(suffix for suffix, _ in _SUFFIXES)
+# With those of a cluster (catalog.cluster), so that a table's name fits either.
+SUFFIXES = (*(suffix for suffix, _ in _SUFFIXES), "_history_local", "_final_local")
 
 
 def object_names(qualified: str, target: str | None = None) -> list[tuple[str, Kind]]:
@@ -227,14 +233,18 @@ def table_objects(
     ) + "".join(f",\n    {key} = {ch_string(value)}" for key, value in kafka.extra.items())
     truncates = sql("truncates_mv", source_name=source_name, aside=quoted["_aside"])
     through = sql("pass")
+    history = sql("history", order=_history_order(source))
+    # All versions of a row on one shard, where they meet; the message is what a change without a
+    # key has.
+    shard = _hash([columns[name] for name in source.key] or ("_partition", "_offset"))
     return [
         _database(captured.database),
         _table(names["_read"], parser.columns_read(), through),
         _table(names["_decoded"], parser.columns_decoded(), through),
         _table(names["_parsed"], parser.columns_parsed(), through),
         _table(names["_aside"], parser.columns_aside(), through),
-        _table(names["_history"], stored, sql("history", order=_history_order(source))),
-        _table(names["_final"], stored, _final(source, options)),
+        _table(names["_history"], stored, history, shard_by=shard),
+        _table(names["_final"], stored, _final(source, options), shard_by=shard),
         _feed(names["_decoded_mv"], names["_decoded"], parser.decode(quoted["_read"])),
         _feed(names["_parsed_mv"], names["_parsed"], parser.name(quoted["_decoded"])),
         _feed(names["_history_mv"], names["_history"], rows),
@@ -395,6 +405,10 @@ def _for_old_rows(column: Column, made: TypeMapping) -> str:
     return f" DEFAULT {made.load.ch(text)}"
 
 
+def _hash(columns: Sequence[str]) -> str:
+    return f"cityHash64({_list(columns)})"
+
+
 def _list(names: Sequence[str]) -> str:
     return ", ".join(map(ch_ident, names))
 
@@ -404,11 +418,15 @@ def _database(name: str) -> SqlObject:
 
 
 def _table(
-    name: str, columns: tuple[tuple[str, str], ...], body: str, kind: Kind = "table"
+    name: str,
+    columns: tuple[tuple[str, str], ...],
+    body: str,
+    kind: Kind = "table",
+    shard_by: str = "",
 ) -> SqlObject:
     listed = ",\n".join(f"    {ch_ident(column)} {kind_}" for column, kind_ in columns)
     create = f"CREATE TABLE IF NOT EXISTS {ch_qualified(name)}\n(\n{listed}\n)\n{body}"
-    return SqlObject(name, kind, create, body, columns)
+    return SqlObject(name, kind, create, body, columns, shard_by)
 
 
 def _feed(name: str, target: str, body: str) -> SqlObject:

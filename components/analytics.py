@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pulumi
 
 from catalog.reference import reference_objects
-from providers.clickhouse import Objects, as_inputs
+from components.clickhouse import ClickHouse
 
 REFERENCE = Path(__file__).parent.parent / "sql" / "clickhouse" / "reference"
 
@@ -20,16 +19,15 @@ class Analytics(pulumi.ComponentResource):
     def __init__(
         self,
         name: str,
-        connection: Mapping[str, pulumi.Input[Any]],
+        clickhouse: ClickHouse,
         opts: pulumi.ResourceOptions | None = None,
         *,
         after: Sequence[pulumi.Resource],
     ) -> None:
         super().__init__("cdc:tier:Analytics", name, None, opts)
-        self.objects = Objects(
+        clickhouse.declare(
             f"{name}-objects",
-            connection=connection,
-            objects=as_inputs(reference_objects(REFERENCE)),
+            objects=clickhouse.shaped(reference_objects(REFERENCE)),
             opts=pulumi.ResourceOptions(parent=self, depends_on=list(after)),
         )
         self.register_outputs({})

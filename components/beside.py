@@ -57,8 +57,8 @@ class Beside(pulumi.ComponentResource):
         wanted, ports = args.services, args.ports
         self.addresses: dict[str, str] = dict.fromkeys(wanted, "")
         self.grafana: dict[str, pulumi.Input[str]] | None = None
-        watched: dict[str, str] = {"clickhouse": clickhouse.metrics}
-        ready: list[pulumi.Resource] = [clickhouse.server]
+        watched: dict[str, str] = dict(clickhouse.metrics)
+        ready: list[pulumi.Resource] = [*clickhouse.servers]
         if exporting := ExportersArgs.wanted(wanted):
             exporters = Exporters(
                 "exporters",

@@ -17,7 +17,6 @@ from components.capture import Capture
 from components.clickhouse import ClickHouse
 from components.kafka import Kafka
 from components.source import Source
-from providers.clickhouse import Objects, as_inputs
 from providers.initial_load import InitialLoad
 from providers.source_table import SourceTable
 
@@ -73,7 +72,7 @@ class CapturedTable(pulumi.ComponentResource):
         def objects(known: list[str]) -> list[dict[str, Any]]:
             described, lsn = known
             made = table_objects(captured(described), options, settings, slot_lsn=int(lsn))
-            return as_inputs(made)
+            return clickhouse.shaped(made)
 
         def replay(known: list[str]) -> list[str]:
             # What a table without a new column had to set aside can be read now.
@@ -85,13 +84,12 @@ class CapturedTable(pulumi.ComponentResource):
         self._loads = args.source_table.loads
         described = args.source_table.described
         known = pulumi.Output.all(described, source.slot.lsn)
-        self.objects = Objects(
+        self.objects = clickhouse.declare(
             f"{name}-objects",
-            connection=clickhouse.connection,
             objects=known.apply(objects),
             afterwards=known.apply(replay),
             allow_destructive=args.allow_destructive,
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[self.topic, clickhouse.objects]),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[self.topic, *clickhouse.objects]),
         )
         self.captured = described.apply(lambda text: captured(text).model_dump_json())
         self.register_outputs({"topic": topic})

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pulumi
 
-from catalog.objects import platform_objects
+from catalog.cluster import clustered
+from catalog.objects import SqlObject, platform_objects
 from components.configuration import config_file
-from platforms.service import Health, Platform, Service
+from components.keeper import PORT as KEEPER_PORT
+from components.keeper import Keeper
+from platforms.service import Endpoint, Health, Platform, Service
 from providers.clickhouse import Objects, as_inputs
+from providers.cluster import Cluster
 from providers.password import Password
 
 ADMINISTRATOR = "cdc_admin"
@@ -22,25 +27,58 @@ MIB = 1024 * 1024
 
 @dataclass(frozen=True)
 class ClickHouseArgs:
-    """port: HTTP port. queues: Kafka tables that consume at the same time.
+    """port: HTTP port; of several nodes the first one's, the others' follow it. queues: Kafka
+    tables that consume at the same time. nodes: 1, or 4: two shards of two replicas.
 
-    memory_mb, query_memory_mb, cache_mb: MiB for the engine in all, for one query, for each cache.
+    memory_mb, query_memory_mb, cache_mb: MiB for the engine in all, for one query, for each cache;
+    of each node.
     """
 
     port: int
     queues: int
+    nodes: int = 1
     memory_mb: int = 1024
     query_memory_mb: int = 512
     cache_mb: int = 32
     threads: int = 2
 
 
+def http_ports(port: int, nodes: int) -> list[int]:
+    """Where each node is asked."""
+    return list(range(port, port + nodes))
+
+
+@dataclass(frozen=True)
+class _Node:
+    """One of the servers. shard, replica: from 1."""
+
+    service: str
+    port: int
+    address: Endpoint
+    shard: int
+    replica: int
+
+
+def _nodes(name: str, args: ClickHouseArgs, platform: Platform) -> list[_Node]:
+    ports = http_ports(args.port, args.nodes)
+    services = [name] if args.nodes == 1 else [f"{name}-{n}" for n in range(1, args.nodes + 1)]
+    return [
+        _Node(service, port, platform.address(service, port), place // 2 + 1, place % 2 + 1)
+        for place, (service, port) in enumerate(zip(services, ports, strict=True))
+    ]
+
+
 class ClickHouse(pulumi.ComponentResource):
     """A ClickHouse with the platform's own tables (`cdc.dead_letters`, `cdc.truncates`).
 
+    On one server, or on two shards of two replicas with three Keepers. Either way a table has the
+    same name and can be asked for on any node.
+
     Attributes:
-        connection: the administrator's. analyst: the read-only user's.
-        metrics: where a server tells its metrics, `host:port` for services.
+        connection: the administrator's, to the first node. analyst: the read-only user's.
+        nodes: the operator's `host:port` of each, by service.
+        metrics: where each tells its metrics, `host:port` for services, by service.
+        servers: complete once each node answers.
         objects: complete once the platform's own tables are there.
     """
 
@@ -55,8 +93,12 @@ class ClickHouse(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=self)
         administrator = Password(f"{name}-admin-password", opts=child).value
         analyst = Password(f"{name}-analyst-password", opts=child).value
-        self._address = platform.address(name, args.port)
-        self.metrics = platform.address(name, METRICS_PORT).inside
+        self._nodes = _nodes(name, args, platform)
+        self.nodes = {node.service: node.address.operator for node in self._nodes}
+        self.metrics = {
+            node.service: platform.address(node.service, METRICS_PORT).inside
+            for node in self._nodes
+        }
         users = pulumi.Output.all(administrator, analyst).apply(
             lambda passwords: config_file(
                 "clickhouse/users.xml",
@@ -66,47 +108,138 @@ class ClickHouse(pulumi.ComponentResource):
                 QUERY_THREADS=args.threads,
             )
         )
-        self.server = platform.run(
-            Service(
-                name=name,
-                ports={"http": args.port},
-                published=[args.port],
-                health=Health("http", args.port, "/ping"),
-                files={
-                    "config.xml": config_file(
-                        "clickhouse/config.xml",
-                        BIND=self._address.bind,
-                        HTTP_PORT=args.port,
-                        METRICS_PORT=METRICS_PORT,
-                        DATA=platform.folders(name).data,
-                        MAX_MEMORY=args.memory_mb * MIB,
-                        CACHE_MEMORY=args.cache_mb * MIB,
-                        BACKGROUND_THREADS=args.threads,
-                        KAFKA_CONSUMERS=_consumers(args.queues),
-                    ),
-                    "users.xml": users,
-                },
-                environment={"HTTP_PORT": str(args.port)},
-            ),
-            child,
+        size = Cluster(
+            f"{name}-cluster",
+            setting="cdc:clickhouseNodes",
+            nodes=args.nodes,
+            kept="its tables",
+            opts=child,
         )
-        self.connection = self._connection(ADMINISTRATOR, administrator)
-        self.analyst = self._connection(ANALYST, analyst)
-        self.objects = Objects(
-            f"{name}-objects",
-            connection=self.connection,
-            objects=as_inputs(platform_objects()),
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[self.server]),
+        together, first = self._cluster(name, platform)
+        self.servers = platform.run_together(
+            [
+                Service(
+                    name=node.service,
+                    kind=name,
+                    ports={"http": node.port},
+                    published=[node.port],
+                    health=Health("http", node.port, "/ping"),
+                    files={
+                        "config.xml": config_file(
+                            "clickhouse/config.xml",
+                            BIND=node.address.bind,
+                            HTTP_PORT=node.port,
+                            METRICS_PORT=METRICS_PORT,
+                            DATA=platform.folders(node.service, name).data,
+                            MAX_MEMORY=args.memory_mb * MIB,
+                            CACHE_MEMORY=args.cache_mb * MIB,
+                            BACKGROUND_THREADS=args.threads,
+                            KAFKA_CONSUMERS=_consumers(args.queues),
+                        ),
+                        "users.xml": users,
+                        **together.get(node.service, {}),
+                    },
+                    environment={"HTTP_PORT": str(node.port)},
+                )
+                for node in self._nodes
+            ],
+            pulumi.ResourceOptions(parent=self, depends_on=[size, *first]),
+        )
+        self._administrator = administrator
+        [self.connection, *_] = self._connections(ADMINISTRATOR, administrator)
+        [self.analyst, *_] = self._connections(ANALYST, analyst)
+        self.objects = self.declare(
+            f"{name}-objects", objects=self.shaped(platform_objects()), opts=child
         )
         self.register_outputs({"port": args.port})
 
-    def _connection(self, user: str, password: pulumi.Input[str]) -> dict[str, pulumi.Input[Any]]:
-        return {
-            "host": self._address.operator_host,
-            "port": self._address.operator_port,
-            "user": user,
-            "password": password,
+    def shaped(self, objects: Sequence[SqlObject]) -> list[dict[str, Any]]:
+        """The objects as this many nodes have them, in the form in which `declare` takes them."""
+        return as_inputs(objects if len(self._nodes) == 1 else clustered(objects))
+
+    def declare(
+        self,
+        name: str,
+        *,
+        objects: pulumi.Input[Sequence[Mapping[str, Any]]],
+        afterwards: pulumi.Input[Sequence[str]] | None = None,
+        allow_destructive: bool = False,
+        opts: pulumi.ResourceOptions,
+    ) -> list[Objects]:
+        """Declares objects on every node.
+
+        One node after the other, each by itself: what waits for all of them (ON CLUSTER) would wait
+        in vain for one that is down, and two that change a replicated table at once get in each
+        other's way. The later ones find the change that their replica got from the earlier.
+        """
+        made: list[Objects] = []
+        connections = self._connections(ADMINISTRATOR, self._administrator)
+        for node, connection in zip(self._nodes, connections, strict=True):
+            made.append(
+                Objects(
+                    name + node.service.removeprefix(self.pulumi_resource_name),
+                    connection=connection,
+                    objects=objects,
+                    afterwards=afterwards,
+                    allow_destructive=allow_destructive,
+                    opts=pulumi.ResourceOptions.merge(
+                        opts, pulumi.ResourceOptions(depends_on=made[-1:] or self.servers)
+                    ),
+                )
+            )
+        return made
+
+    def _cluster(
+        self, name: str, platform: Platform
+    ) -> tuple[dict[str, dict[str, pulumi.Input[str]]], list[pulumi.Resource]]:
+        """The files that each of several nodes has besides, and what must be there before them."""
+        if len(self._nodes) == 1:
+            return {}, []
+        child = pulumi.ResourceOptions(parent=self)
+        keepers = Keeper(f"{name}-keeper", platform, child, members=3)
+        secret = Password(f"{name}-cluster-secret", opts=child).value
+        hosts = dict(
+            zip(
+                ("FIRST", "SECOND", "THIRD", "FOURTH"),
+                [node.address.host for node in self._nodes],
+                strict=True,
+            )
+        )
+        met = {f"KEEPER_{number}": host for number, host in enumerate(keepers.hosts, 1)}
+
+        def server(node: _Node) -> pulumi.Output[str]:
+            return secret.apply(
+                lambda text: config_file(
+                    "clickhouse/cluster.xml",
+                    SHARD=node.shard,
+                    REPLICA=node.replica,
+                    HOST=node.address.host,
+                    KEEPER_PORT=KEEPER_PORT,
+                    SECRET=text,
+                    **hosts,
+                    **met,
+                )
+            )
+
+        users = config_file("clickhouse/cluster-users.xml")
+        files: dict[str, dict[str, pulumi.Input[str]]] = {
+            node.service: {"conf.d/cluster.xml": server(node), "users.d/cluster.xml": users}
+            for node in self._nodes
         }
+        return files, keepers.servers
+
+    def _connections(
+        self, user: str, password: pulumi.Input[str]
+    ) -> list[dict[str, pulumi.Input[Any]]]:
+        return [
+            {
+                "host": node.address.operator_host,
+                "port": node.address.operator_port,
+                "user": user,
+                "password": password,
+            }
+            for node in self._nodes
+        ]
 
 
 def _consumers(queues: int) -> int:

@@ -9,7 +9,7 @@ import pulumi
 
 from components.configuration import config_file
 from platforms.service import Endpoint, Health, Platform, Service
-from providers.kafka_cluster import KafkaCluster
+from providers.cluster import Cluster
 from providers.topic import Topic
 
 RETENTION = {"cleanup.policy": "delete", "retention.ms": str(7 * 24 * 3600 * 1000)}
@@ -109,8 +109,12 @@ class Kafka(pulumi.ComponentResource):
         # One of three may be away: a write needs two copies, so that each that counts is kept.
         self.replication = args.brokers
         self._min_insync = max(1, args.brokers - 1)
-        cluster = KafkaCluster(
-            f"{name}-cluster", brokers=args.brokers, opts=pulumi.ResourceOptions(parent=self)
+        cluster = Cluster(
+            f"{name}-cluster",
+            setting="cdc:brokers",
+            nodes=args.brokers,
+            kept="its topics and the connector's position",
+            opts=pulumi.ResourceOptions(parent=self),
         )
         shared: dict[str, pulumi.Input[str]] = (
             {"cluster-id": cluster.cluster} if len(nodes) > 1 else {}

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from catalog.model import CaptureOptions, CatalogError, refuse_clashes
 from catalog.objects import SUFFIXES
 from catalog.selection import Entry, named, parse_selection
+from components.clickhouse import http_ports
 from components.connect import rest_ports
 from components.kafka import broker_ports
 from components.source_url import SourceUrl
@@ -81,6 +82,7 @@ class Settings(BaseModel):
     load_workers: int = Field(default=2, ge=1, le=64)
     brokers: int = 1
     connect_workers: int = Field(default=1, ge=1, le=8)
+    clickhouse_nodes: int = 1
     allow_destructive: bool = False
     services: frozenset[BesideName] = frozenset()
     ports: Ports = Ports()
@@ -102,6 +104,13 @@ class Settings(BaseModel):
         if brokers not in (1, 3):
             raise ValueError("1 or 3: of two, both would have to be up for one to be in charge")
         return brokers
+
+    @field_validator("clickhouse_nodes")
+    @classmethod
+    def _shards_of_replicas(cls, nodes: int) -> int:
+        if nodes not in (1, 4):
+            raise ValueError("1, or 4: two shards of two replicas each")
+        return nodes
 
     def named_tables(self) -> tuple[CaptureOptions, ...]:
         """The tables of a stack with a Postgres of its own; pulumi.RunError for a pattern."""
@@ -126,6 +135,9 @@ class Settings(BaseModel):
             used[f"kafkaPort for broker {number}"] = port
         for number, port in enumerate(workers[1:], 2):
             used[f"connectPort for worker {number}"] = port
+        nodes = http_ports(self.ports.clickhouse, self.clickhouse_nodes)
+        for number, port in enumerate(nodes[1:], 2):
+            used[f"clickhousePort for node {number}"] = port
         if self.source is not None:
             del used["postgresPort"]
         for service in INTERFACES:
@@ -170,10 +182,19 @@ class Settings(BaseModel):
             )
 
     def _refuse_sizes(self) -> None:
-        if self.platform == "local" and (self.brokers > 1 or self.connect_workers > 1):
+        if (
+            self.platform == "local"
+            and max(self.brokers, self.connect_workers, self.clickhouse_nodes) > 1
+        ):
             raise pulumi.RunError(
-                "cdc:brokers and cdc:connectWorkers above 1 need cdc:platform docker: what runs as "
-                "this machine's own processes goes down with it, however many they are"
+                "cdc:brokers, cdc:connectWorkers and cdc:clickhouseNodes above 1 need cdc:platform "
+                "docker: what runs as this machine's own processes goes down with it, however many "
+                "they are"
+            )
+        if self.clickhouse_nodes > 1 and "clickhouse-keeper" in self.services:
+            raise pulumi.RunError(
+                "cdc:services: three Keepers come with cdc:clickhouseNodes 4: take "
+                "clickhouse-keeper out"
             )
         whose: dict[int, str] = {}
         for setting, port in self.ports_used().items():

@@ -26,7 +26,6 @@ log = logging.getLogger("embedded")
 _NOT_FOR_ENGINE = (
     "listen_host",
     "http_port",
-    "tcp_port",
     "path",
     "tmp_path",
     "user_files_path",

@@ -102,8 +102,8 @@ class Grafana(BaseModel):
 class Deployed(BaseModel):
     """Everything a running stack exports.
 
-    brokers: the address of each, by its service's name. beside: further services, if any, to
-    their addresses.
+    brokers, clickhouse_nodes: the address of each, by its service's name. beside: further services,
+    if any, to their addresses.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -117,6 +117,7 @@ class Deployed(BaseModel):
     brokers: dict[str, str]
     connect: Connector
     clickhouse: ClickHouse
+    clickhouse_nodes: dict[str, str]
     analyst: ClickHouse
     beside: dict[str, str] = {}
     grafana: Grafana | None = None
@@ -127,6 +128,11 @@ class Deployed(BaseModel):
     sample: bool
     tables: tuple[CapturedTable, ...]
     options: tuple[CaptureOptions, ...]
+
+    def clickhouse_at(self, node: str) -> ClickHouse:
+        """The administrator's connection to one of the nodes."""
+        host, port = self.clickhouse_nodes[node].rsplit(":", 1)
+        return self.clickhouse.model_copy(update={"host": host, "port": int(port)})
 
     @property
     def runtime(self) -> Runtime:

@@ -19,7 +19,7 @@ from catalog.names import ch_qualified
 from ops.backfill.under_way import UnderWay, under_way
 from ops.lag import seconds_behind
 from ops.parity import slot_fault
-from ops.stack import Deployed
+from ops.stack import ClickHouse, Deployed
 from platforms.processes import MIB
 from platforms.runtime import Running
 from providers.connector import cause
@@ -82,8 +82,9 @@ def status(deployed: Deployed) -> Status:
     tables: list[TableStatus] = []
     slot_lag = None
     up = {each.name for each in services if each.healthy}
-    if "clickhouse" in up and up & deployed.brokers.keys():
-        tables = _tables(deployed)
+    asked = [node for node in deployed.clickhouse_nodes if node in up]
+    if asked and up & deployed.brokers.keys():
+        tables = _tables(deployed, deployed.clickhouse_at(asked[0]))
     if "postgres" in up:
         slot_lag = _slot_lag(deployed)
         if broken := slot_fault(deployed):
@@ -231,8 +232,8 @@ def _answering(urls: Sequence[str]) -> str:
     return urls[0]
 
 
-def _clickhouse(deployed: Deployed) -> tuple[str, str]:
-    at = deployed.clickhouse
+def _clickhouse(node: str, deployed: Deployed) -> tuple[str, str]:
+    at = deployed.clickhouse_at(node)
     with at.client() as client:
         version = client.command("SELECT version()")
     return f"ClickHouse {version}", f"http://{at.host}:{at.port}"
@@ -246,7 +247,7 @@ def _questions(deployed: Deployed) -> dict[str, _Question]:
         "postgres": _postgres,
         **{name: partial(_kafka, address) for name, address in deployed.brokers.items()},
         **{name: partial(_connect, url, url == asked) for name, url in workers.items()},
-        "clickhouse": _clickhouse,
+        **{node: partial(_clickhouse, node) for node in deployed.clickhouse_nodes},
     }
 
 
@@ -259,10 +260,10 @@ _VERSIONS = {
 }
 
 
-def _tables(deployed: Deployed) -> list[TableStatus]:
+def _tables(deployed: Deployed, node: ClickHouse) -> list[TableStatus]:
     behind = seconds_behind(deployed.kafka, deployed.tables)
     found = []
-    with deployed.clickhouse.client() as client:
+    with node.client() as client:
         loads = under_way(client)
         for table in deployed.tables:
             name = table.source.qualified

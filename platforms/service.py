@@ -31,7 +31,8 @@ class Service:
         kind: what the platform's launchers, images and sizes are known by; its name where it is the
             only one of its kind.
         arguments: what the launcher gets, in its own order.
-        files: name to text, put into the service's `config` folder, readable by it alone.
+        files: name to text, put into the service's `config` folder, readable by it alone; a name
+            may begin with a folder in it.
         environment: nothing secret: other users of a machine may read it.
         ports: what they are for, to number.
         published: those that the operator must reach; on loopback only.

@@ -23,6 +23,7 @@ from providers.base import Props, Provider, ProviderError, own, until
 ALLOW = "set cdc:allowDestructive to apply it all the same"
 START = 60.0  # seconds a server may take until it answers
 Object = Mapping[str, Any]
+_REPLICATED = "ENGINE = Replicated"
 _DEFAULT = re.compile(r" DEFAULT (.*) CODEC\(", re.DOTALL)
 _SIZED = re.compile(r"(?P<name>U?Int|Float|Decimal)\(?(?P<size>\d+)(?:, (?P<scale>\d+)\))?")
 
@@ -43,15 +44,19 @@ class ObjectsProvider(Provider):
     def faults(self, olds: Props, news: Props) -> list[str]:
         before: Any = olds.get("objects")
         after: Any = news.get("objects")
-        if news.get("allow_destructive") or not _known(before) or not _known(after):
+        if not _known(before) or not _known(after):
             return []
         old = {each["name"]: each for each in before}
-        return [
-            sentence
-            for each in after
-            if each["name"] in old
-            for sentence in _losses(each, old[each["name"]])
-        ]
+        pairs = [(each, old[each["name"]]) for each in after if each["name"] in old]
+        if news.get("allow_destructive"):
+            return [
+                f"{each['name']}: its replicas can't be made anew one by one: give the table "
+                "another `target`, or take it out of cdc:tables, drop it everywhere by hand "
+                "and put it back"
+                for each, was in pairs
+                if _REPLICATED in each["body"] and _made_anew(each, was)
+            ]
+        return [sentence for each, was in pairs for sentence in _losses(each, was)]
 
     def create(self, props: Props) -> CreateResult:
         with _client(props) as client:
@@ -211,7 +216,9 @@ def _fit(client: Client, each: Object, live: Mapping[str, Any], destructive: boo
     for column, kind in wanted.items():
         if column not in have:
             _must_hold_default(client, each["name"], column, kind)
-            client.command(f"ALTER TABLE {name} ADD COLUMN {_quoted(column)} {kind}{after}")
+            client.command(
+                f"ALTER TABLE {name} ADD COLUMN IF NOT EXISTS {_quoted(column)} {kind}{after}"
+            )
         elif column in changed:
             # Rows with NULL may be there from before the source's column was made NOT NULL.
             kept = not destructive and have[column] != _inner(have[column])
@@ -221,7 +228,7 @@ def _fit(client: Client, each: Object, live: Mapping[str, Any], destructive: boo
         after = f" AFTER {_quoted(column)}"
     if destructive:
         for column in have.keys() - wanted.keys():
-            client.command(f"ALTER TABLE {name} DROP COLUMN {_quoted(column)}")
+            client.command(f"ALTER TABLE {name} DROP COLUMN IF EXISTS {_quoted(column)}")
 
 
 def _must_hold_default(client: Client, table: str, column: str, kind: str) -> None:

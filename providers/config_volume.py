@@ -74,7 +74,7 @@ class ConfigVolume(Resource, module="cdc", name="ConfigVolume"):
         volume: what its name begins with.
         image: of the container through which it is filled; that container never starts.
         owner: numeric `uid:gid` of the files.
-        files: name to text. binaries: name to base64.
+        files: name to text; a name may begin with a folder. binaries: name to base64.
 
     Attributes:
         made: the volume's name.
@@ -122,7 +122,12 @@ def _archive(props: Mapping[str, Any]) -> bytes:
     content = {name: text.encode() for name, text in props["files"].items()}
     content |= {name: base64.b64decode(data) for name, data in props["binaries"].items()}
     buffer = io.BytesIO()
+    folders = {folder for name in content if (folder := name.rpartition("/")[0])}
     with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for folder in sorted(folders):
+            entry = tarfile.TarInfo(folder)
+            entry.type, entry.mode, entry.uid, entry.gid = tarfile.DIRTYPE, 0o500, uid, gid
+            archive.addfile(entry)
         for name, data in content.items():
             entry = tarfile.TarInfo(name)
             entry.size, entry.mode, entry.uid, entry.gid = len(data), 0o400, uid, gid

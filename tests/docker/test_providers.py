@@ -17,7 +17,7 @@ from providers.container_ready import ContainerReadyProvider
 from tests.docker.conftest import STACK
 
 LABELS = {STACK_LABEL: STACK}
-FILES = {"a.conf": "key=value\n", "secret": "hidden"}
+FILES = {"a.conf": "key=value\n", "conf.d/more": "x", "secret": "hidden"}
 
 
 @pytest.fixture
@@ -63,14 +63,16 @@ def test_a_volume_holds_the_files_for_its_owner_alone(
     made = ConfigVolumeProvider().create(props)
     told = client.containers.run(
         image,
-        ["sh", "-c", "cd /c; stat -c '%n %a %u:%g %s' *; cat a.conf; od -An -tx1 b.bin"],
+        ["sh", "-c", "cd /c; stat -c '%n %a %u:%g' * */*; cat a.conf; od -An -tx1 b.bin"],
         volumes={made.id: {"bind": "/c", "mode": "ro"}},
         remove=True,
     ).decode()
     assert told.splitlines() == [
-        "a.conf 400 1234:1234 10",
-        "b.bin 400 1234:1234 4",
-        "secret 400 1234:1234 6",
+        "a.conf 400 1234:1234",
+        "b.bin 400 1234:1234",
+        "conf.d 500 1234:1234",
+        "secret 400 1234:1234",
+        "conf.d/more 400 1234:1234",
         "key=value",
         " 00 01 02 ff",
     ]

@@ -5,12 +5,18 @@ from __future__ import annotations
 import itertools
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from catalog.model import CapturedTable, CaptureOptions, Column, SourceTable, capture
 from catalog.names import ch_ident, ch_string
-from catalog.objects import KafkaSettings, platform_objects, replay_statement, table_objects
+from catalog.objects import (
+    KafkaSettings,
+    SqlObject,
+    platform_objects,
+    replay_statement,
+    table_objects,
+)
 from tests.embedded.daemon import Daemon
 
 SLOT = 1_000
@@ -67,6 +73,8 @@ def raw(message: Row | str | bytes) -> bytes:
 class Captured:
     """The objects of one table in a schema of their own.
 
+    shaped: makes other objects of those that one server has, as a cluster does.
+
     Unless `bootstrap` names a broker, the queue is an ENGINE = Null table with the Kafka engine's
     virtual columns as plain ones: what is inserted there takes the same way as a message.
     """
@@ -78,9 +86,11 @@ class Captured:
         key: tuple[str, ...] = ("id",),
         bootstrap: str | None = None,
         generated: dict[str, str] | None = None,
+        shaped: Callable[[Sequence[SqlObject]], Sequence[SqlObject]] = tuple,
         **options: Any,
     ) -> None:
         self.daemon = daemon
+        self._shaped = shaped
         self.schema = f"s{next(_fresh)}"
         if any(column.generated for column in columns):
             generated = generated or {"total": "quantity * price"}
@@ -91,7 +101,7 @@ class Captured:
         self.slot = SLOT
         self.offset = itertools.count()
         self.describe(columns, key)
-        for made in platform_objects():
+        for made in shaped(platform_objects()):
             daemon.ask(made.create)
         self.apply()
 
@@ -103,7 +113,7 @@ class Captured:
     def apply(self) -> None:
         """Make the objects, or bring them to what the source looks like now."""
         kafka = KafkaSettings(self.bootstrap or "nowhere:1", flush_ms=200, poll_timeout_ms=50)
-        for made in table_objects(self.table, self.options, kafka, self.slot):
+        for made in self._shaped(table_objects(self.table, self.options, kafka, self.slot)):
             name = f"{ch_ident(self.schema)}.{ch_ident(made.name.split('.')[-1])}"
             if made.kind == "materialized_view":
                 self.daemon.ask(f"DROP VIEW IF EXISTS {name} SYNC")

@@ -42,14 +42,17 @@ class Daemon:
 
     Args:
         directory: for its configuration and data.
+        extra: a configuration of the server's own kind, whose elements are added to its.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, extra: str = "") -> None:
         self.directory = directory
         self.data = directory / "data"
         for name in ("config", "users"):
             template = (ROOT / "configs" / "clickhouse" / f"{name}.xml").read_text()
             text = string.Template(template).substitute(_VALUES)
+            if name == "config":
+                text = text.replace("</clickhouse>", f"{extra}</clickhouse>")
             (directory / f"{name}.xml").write_text(text)
         self.log: list[dict[str, Any]] = []
         self.port = 0

@@ -52,6 +52,30 @@ def test_xml_is_well_formed_before_and_after_its_values_are_filled_in(file: Path
         subprocess.run([xmllint, "--noout", str(file)], check=True)
 
 
+@pytest.mark.parametrize(
+    "file", sorted((ROOT / "configs" / "clickhouse").glob("*.xml")), ids=lambda path: path.name
+)
+def test_clickhouse_s_files_have_the_structure_that_its_manual_gives_them(
+    file: Path, tmp_path: Path
+) -> None:
+    xmllint = shutil.which("xmllint")
+    if xmllint is None:
+        pytest.skip("xmllint is not on this machine: only that the XML is well-formed was checked")
+    template = Template(file.read_text())
+    values = dict.fromkeys(template.get_identifiers(), "1")
+    member = "<server><id>1</id><hostname>a</hostname><port>9234</port></server>"
+    filled = tmp_path / file.name
+    filled.write_text(template.substitute({**values, "MEMBERS": member}))
+    schema = Path(__file__).parent / "clickhouse.rng"
+    done = subprocess.run(
+        [xmllint, "--noout", "--relaxng", str(schema), str(filled)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("file", PROPERTIES, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_properties_set_each_key_once(file: Path) -> None:
     keys = [

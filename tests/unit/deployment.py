@@ -71,7 +71,7 @@ class _Answers(mocks.Mocks):
             outputs["value"] = pulumi.Output.secret(f"generated-{args.name}")
         elif kind == "PostgresSlot":
             outputs["lsn"] = "1000"
-        elif kind == "KafkaCluster":
+        elif kind == "Cluster":
             outputs["cluster"] = f"generated-{args.name}"
         elif kind == "RemoteImage":
             outputs["imageId"] = f"sha256:{args.inputs['name']}"

@@ -74,7 +74,7 @@ def _whole(platform: LocalPlatform) -> list[Registered]:
             source,
             kafka,
             connect,
-            after=[table.objects],
+            after=table.objects,
         )
 
     return deploy(program)

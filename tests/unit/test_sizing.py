@@ -20,7 +20,7 @@ from components.settings import Settings
 from components.source import Source, SourceArgs
 from ops.parts import CONVERTER_JAR, PLUGIN, Parts
 from platforms.docker import SCRIPTS, DockerPlatform
-from providers.kafka_cluster import KafkaClusterProvider
+from providers.cluster import ClusterProvider
 from tests.unit.deployment import Registered, connection, deploy, only
 
 CONTAINER = "docker:index/container:Container"
@@ -80,7 +80,7 @@ def test_three_brokers_know_each_other_and_have_one_id(made: list[Registered]) -
         files = only(made, "cdc:ConfigVolume", f"{service}-config").inputs["files"]
         ids.add(str(files["cluster-id"]))
     assert len(ids) == 1
-    assert only(made, "cdc:KafkaCluster").inputs["brokers"] == 3
+    assert only(made, "cdc:Cluster").inputs["nodes"] == 3
 
 
 def test_each_broker_advertises_an_address_of_its_own_to_either_side(
@@ -196,17 +196,18 @@ def test_storage_is_formatted_once_for_the_cluster_that_it_belongs_to(
     assert len(start()) == 1
 
 
-def test_another_number_of_brokers_is_refused_with_the_steps_to_take() -> None:
-    provider = KafkaClusterProvider()
-    [told] = provider.faults({"brokers": 1}, {"brokers": 3})
+def test_another_number_of_nodes_is_refused_with_the_steps_to_take() -> None:
+    provider = ClusterProvider()
+    wanted = {"setting": "cdc:brokers", "kept": "its topics"}
+    [told] = provider.faults({**wanted, "nodes": 1}, {**wanted, "nodes": 3})
     assert "with 1 can't become one with 3" in told
     assert "./cdc verify" in told and "./cdc down" in told and "docs/runbook.md" in told
-    assert provider.faults({}, {"brokers": 3}) == []
-    assert provider.faults({"brokers": 3.0}, {"brokers": 3}) == []
+    assert provider.faults({}, {**wanted, "nodes": 3}) == []
+    assert provider.faults({**wanted, "nodes": 3.0}, {**wanted, "nodes": 3}) == []
 
 
 def test_a_cluster_s_id_is_of_kafka_s_own_form() -> None:
-    made = [KafkaClusterProvider().create({"brokers": 3}).outs for _ in range(200)]
+    made = [ClusterProvider().create({"nodes": 3}).outs for _ in range(200)]
     ids = {each["cluster"] for each in made if each}
     assert len(ids) == 200
     assert all(re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_-]{21}", each) for each in ids)
@@ -223,6 +224,8 @@ def test_every_broker_and_worker_has_a_port_that_is_looked_at_before() -> None:
     used = _read(brokers=3, connectWorkers=3, portOffset=100).ports_used()
     assert {9192, 9194, 9196, 8183, 8184, 8185} <= set(used.values())
     assert len(used) == 5 + 2 + 2
+    four = _read(clickhouseNodes=4).ports_used()
+    assert {8123, 8124, 8125, 8126} <= set(four.values())
 
 
 @pytest.mark.parametrize(
@@ -236,6 +239,10 @@ def test_every_broker_and_worker_has_a_port_that_is_looked_at_before() -> None:
         ({"brokers": 3, "connectPort": 9094}, "9094 is cdc:connectPort's"),
         ({"connectWorkers": 8, "clickhousePort": 8085}, "8085 is cdc:clickhousePort's"),
         ({"connectWorkers": 2, "connectPort": 65535}, "65536 is no TCP port"),
+        ({"clickhouseNodes": 2}, "cdc:clickhouseNodes: .*two shards of two replicas"),
+        ({"clickhouseNodes": 4, "platform": "local"}, "need cdc:platform docker"),
+        ({"clickhouseNodes": 4, "connectPort": 8125}, "8125 is cdc:connectPort's"),
+        ({"clickhouseNodes": 4, "services": ["clickhouse-keeper"]}, "three Keepers come with"),
     ],
 )
 def test_a_size_that_can_not_be_is_refused(values: dict[str, Any], sentence: str) -> None:
