@@ -283,10 +283,6 @@ def _data(image: Image) -> str:
 
 def _question(service: Service) -> dict[str, Any]:
     """What the operator asks, or, where he can't reach the service, what Docker found."""
-    health = service.health
-    return {
-        "kind": health.kind if health.port in service.published else "container",
-        "host": LOOPBACK,
-        "port": health.port,
-        "url": f"http://{LOOPBACK}:{health.port}{health.path}",
-    }
+    question = service.health.question(LOOPBACK)
+    reached = service.health.port in service.published
+    return question if reached else {**question, "kind": "container"}

@@ -66,7 +66,6 @@ class LocalPlatform:
         folders = self.folders(service.name)
         # Postgres refuses to run as root; everything else runs as the operator.
         user = UNPRIVILEGED if service.name == "postgres" and os.getuid() == 0 else ""
-        health = service.health
         return Process(
             f"{service.name}-process",
             program=service.name,
@@ -90,12 +89,7 @@ class LocalPlatform:
                 **service.files,
             },
             user=user,
-            health={
-                "kind": health.kind,
-                "host": LOOPBACK,
-                "port": health.port,
-                "url": f"http://{LOOPBACK}:{health.port}{health.path}",
-            },
+            health=service.health.question(LOOPBACK),
             stop_signal=service.stop_signal,
             stop_seconds=service.stop_seconds,
             start_seconds=service.start_seconds,

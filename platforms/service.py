@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import pulumi
 
@@ -20,6 +20,11 @@ class Health:
     port: int
     path: str = ""
     every_seconds: int = 5
+
+    def question(self, host: str) -> dict[str, Any]:
+        """What `platforms.probe` asks there, as the plain data that a provider's input must be."""
+        url = f"http://{host}:{self.port}{self.path}"
+        return {"kind": self.kind, "host": host, "port": self.port, "url": url}
 
 
 @dataclass(frozen=True)

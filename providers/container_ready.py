@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import pulumi
-import requests
 from docker.errors import APIError, NotFound
 from pulumi.dynamic import CreateResult, DiffResult, Resource, UpdateResult
 
 from platforms.containers import EngineError, engine, last_words
-from platforms.supervisor import listening
+from platforms.probe import answers
 from providers.base import Props, Provider, ProviderError, own, until
 
 RESTARTS = 3  # which a container may need until what it depends on is there
@@ -44,7 +43,7 @@ class ContainerReadyProvider(Provider):
                 restarts = int(container.attrs["RestartCount"])
                 try:
                     until(
-                        lambda: _answers(container, props, restarts),
+                        lambda: _ready(container, props, restarts),
                         float(props["start_seconds"]),
                         f"{props['service']} becoming ready",
                     )
@@ -96,19 +95,13 @@ def _running(id_: str) -> bool:
         return False
 
 
-def _answers(container: Any, props: Mapping[str, Any], restarts: int) -> bool:
+def _ready(container: Any, props: Mapping[str, Any], restarts: int) -> bool:
     container.reload()
     state = container.attrs["State"]
     if int(container.attrs["RestartCount"]) - restarts > RESTARTS or state["Status"] == "exited":
         raise ProviderError(f"{props['service']} does not stay up (exit {state['ExitCode']})")
-    health = props["health"]
-    if health["kind"] == "container":
-        return _healthy(state)
-    if health["kind"] == "tcp":
-        # Docker's own proxy accepts for a service that doesn't listen yet.
-        return listening(health["host"], int(health["port"])) and _healthy(state)
-    return requests.get(health["url"], timeout=5).status_code == 200
-
-
-def _healthy(state: Mapping[str, Any]) -> bool:
-    return bool(state.get("Health", {}).get("Status") == "healthy")
+    kind = props["health"]["kind"]
+    if kind != "container" and not answers(props["health"]):
+        return False
+    # Docker's own proxy accepts for a tcp service that doesn't listen yet.
+    return kind == "http" or bool(state.get("Health", {}).get("Status") == "healthy")

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pulumi
-import requests
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, UpdateResult
 
-from platforms.supervisor import Supervisor, listening
+from platforms.probe import answers
+from platforms.supervisor import Supervisor
 from providers.base import Props, Provider, ProviderError, own, until
 
 SECTION = """\
@@ -196,10 +196,7 @@ def _healthy(supervisor: Supervisor, props: Mapping[str, Any], waited: float) ->
     failing = state is not None and state["statename"] == "BACKOFF" and waited > PATIENCE
     if state is None or state["statename"] not in RUNNING or failing:
         raise ProviderError(f"{props['name']} does not stay up")
-    health = props["health"]
-    if health["kind"] == "tcp":
-        return listening(health["host"], int(health["port"]))
-    return requests.get(health["url"], timeout=5).status_code == 200
+    return answers(props["health"])
 
 
 def _last_words(log: Path, lines: int = 8) -> str:
