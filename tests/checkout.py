@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ class Checkout:
         self.folder = folder
         self.home = home
         self.stack = stack
+        self._file = folder / f"Pulumi.{stack}.yaml"
         self.environment = {
             **engine.environment(),
             "CDC_STACK": stack,
@@ -85,25 +86,24 @@ class Checkout:
             )
             assert done.returncode == 0, done.stderr
 
+    def write(self, **settings: object) -> None:
+        """Puts values, lists too, into the stack's file, which needs no engine and no stack yet."""
+        stack = self._settings()
+        stack["config"] |= {f"cdc:{name}": value for name, value in settings.items()}
+        text = yaml.safe_dump(stack, allow_unicode=True, sort_keys=False)
+        self._file.write_text(text, encoding="utf-8")
+
     def beside(self) -> list[str]:
         """The stack's `cdc:services`."""
-        stack = yaml.safe_load((self.folder / f"Pulumi.{self.stack}.yaml").read_text())
-        return list(stack["config"].get("cdc:services", []))
-
-    def run_beside(self, services: Collection[str]) -> None:
-        """Changes the stack's `cdc:services`."""
-        path = self.folder / f"Pulumi.{self.stack}.yaml"
-        stack = yaml.safe_load(path.read_text())
-        stack["config"]["cdc:services"] = [*services]
-        path.write_text(yaml.safe_dump(stack, sort_keys=False))
+        return list(self._settings()["config"].get("cdc:services", []))
 
     def capture(self, add: tuple[str, ...] = (), drop: tuple[str, ...] = ()) -> None:
-        """Changes the stack's `cdc:tables`; behind the list stands what pulumi wrote itself."""
-        path = self.folder / f"Pulumi.{self.stack}.yaml"
-        stack = yaml.safe_load(path.read_text())
-        listed = stack["config"]["cdc:tables"]
-        stack["config"]["cdc:tables"] = [each for each in listed if each not in drop] + [*add]
-        path.write_text(yaml.safe_dump(stack, sort_keys=False))
+        """Changes the stack's `cdc:tables`."""
+        listed = self._settings()["config"]["cdc:tables"]
+        self.write(tables=[each for each in listed if each not in drop] + [*add])
+
+    def _settings(self) -> dict[str, Any]:
+        return dict(yaml.safe_load(self._file.read_text(encoding="utf-8")))
 
     def _run(self, command: list[str], timeout: float) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

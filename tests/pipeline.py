@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-import yaml
 from psycopg.conninfo import conninfo_to_dict
 
 from ops.parity import prove
@@ -114,7 +113,7 @@ def capturing(
         with psycopg.connect(dsn, autocommit=True) as connection:
             connection.execute(schema.encode())
         server = conninfo_to_dict(dsn)
-        configure(project, tables)
+        project.write(sample=False, tables=list(tables))
         assert project.pulumi("stack", "init", project.stack).returncode == 0
         project.configure(
             secret=True, source="postgresql://{user}@{host}:{port}/{dbname}".format(**server)
@@ -124,12 +123,3 @@ def capturing(
             assert "Up in" in done.stdout, done.stdout + done.stderr
             assert done.returncode == (0 if whole else 1), done.stdout + done.stderr
         yield Pipeline(project)
-
-
-def configure(project: Checkout, tables: Sequence[str | dict[str, Any]], **settings: Any) -> None:
-    """Writes `tables`, and settings by their names without `cdc:`, into the stack's file."""
-    path = project.folder / f"Pulumi.{project.stack}.yaml"
-    stack = yaml.safe_load(path.read_text(encoding="utf-8"))
-    stack["config"] |= {"cdc:sample": False, "cdc:tables": list(tables)}
-    stack["config"] |= {f"cdc:{name}": value for name, value in settings.items()}
-    path.write_text(yaml.safe_dump(stack, allow_unicode=True), encoding="utf-8")

@@ -74,7 +74,7 @@ def project(
         services = get_args(BesideName)
         had = [each for each in services if _had(client, IMAGES[each].reference)]
         _left_out.extend(each for each in services if each not in had)
-        copy.run_beside(had)
+        copy.write(services=had)
         try:
             yield copy
         finally:

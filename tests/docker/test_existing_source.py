@@ -13,7 +13,6 @@ import pytest
 
 from tests.checkout import Checkout
 from tests.local.scratch import postgres
-from tests.pipeline import configure
 
 PASSWORD = "of-the-owner"
 # Containers and this machine come from addresses of theirs; the test itself comes over loopback.
@@ -52,8 +51,8 @@ def test_a_source_elsewhere_is_captured_and_left_as_it_was(
     project: Checkout, server: str, gateway: str
 ) -> None:
     port = psycopg.conninfo.conninfo_to_dict(server)["port"]
-    configure(project, [{"schema": "public"}])
-    project.run_beside([])  # to watch is somebody else's, too
+    # To watch is somebody else's, too.
+    project.write(sample=False, tables=[{"schema": "public"}], services=[])
     assert project.pulumi("stack", "init", project.stack).returncode == 0
     project.configure(secret=True, source=f"postgresql://postgres:{PASSWORD}@{gateway}:{port}/shop")
     done = project.cdc("up", timeout=600)

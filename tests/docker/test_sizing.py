@@ -13,7 +13,6 @@ from typing import Any
 import docker
 import pytest
 import requests
-import yaml
 from confluent_kafka import Consumer, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 
@@ -46,13 +45,6 @@ def deployed(project: Checkout) -> Deployed:
 def _ok(done: Any) -> str:
     assert done.returncode == 0, done.stdout + done.stderr
     return str(done.stdout)
-
-
-def _set(project: Checkout, **settings: object) -> None:
-    path = project.folder / f"Pulumi.{STACK}.yaml"
-    stack = yaml.safe_load(path.read_text())
-    stack["config"] |= {f"cdc:{name}": value for name, value in settings.items()}
-    path.write_text(yaml.safe_dump(stack, sort_keys=False))
 
 
 @contextmanager
@@ -123,7 +115,7 @@ def _nothing_twice(deployed: Deployed) -> None:
 def test_up_ends_with_all_rows_equal_and_a_row_for_each_broker_and_worker(
     project: Checkout,
 ) -> None:
-    _set(project, brokers=3, connectWorkers=2)
+    project.write(brokers=3, connectWorkers=2)
     assert "Up in" in _ok(project.cdc("up", timeout=600))
     assert equal(project.verified())
     status = json.loads(_ok(project.cdc("status", "--json")))
@@ -203,7 +195,7 @@ def test_a_worker_less_or_more_leaves_the_others_and_the_data_as_they_are(
 ) -> None:
     before = {name: each.id for name, each in containers(client, STACK).items()}
     for count, expected in ((1, set(before) - {"connect-2"}), (2, set(before))):
-        _set(project, connectWorkers=count)
+        project.write(connectWorkers=count)
         _ok(project.cdc("up"))
         now = {name: each.id for name, each in containers(client, STACK).items()}
         assert set(now) == expected
@@ -218,7 +210,7 @@ def test_fewer_brokers_are_refused_and_the_steps_that_are_told_work(
     client: docker.DockerClient, project: Checkout
 ) -> None:
     before = {name: each.id for name, each in containers(client, STACK).items()}
-    _set(project, brokers=1)
+    project.write(brokers=1)
     refused = project.cdc("up")
     assert refused.returncode == 1
     assert "a stack with 3 can't become one with 1" in refused.stdout + refused.stderr

@@ -17,7 +17,6 @@ from typing import Any
 import psycopg
 import pytest
 import requests
-import yaml
 from psycopg.conninfo import conninfo_to_dict
 
 from tests.catalogs import catalogs
@@ -145,10 +144,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
     with checkout(tmp_path_factory.mktemp("clone")) as copy:
-        path = copy.folder / "Pulumi.local.yaml"
-        stack = yaml.safe_load(path.read_text())
-        stack["config"] |= {"cdc:sample": False, "cdc:tables": TABLES}
-        path.write_text(yaml.safe_dump(stack))
+        copy.write(sample=False, tables=TABLES)
         assert copy.pulumi("stack", "init", "local").returncode == 0
         yield copy
 

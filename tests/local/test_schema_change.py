@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from tests.pipeline import Pipeline, capturing, configure
+from tests.pipeline import Pipeline, capturing
 
 # What is done to each table; every one begins as `_CREATE` makes it.
 CHANGES = {
@@ -196,7 +196,7 @@ def test_what_costs_a_tables_history_is_refused_until_it_is_allowed(pipeline: Pi
         ):
             # Pulumi stops at the first resource that is refused: each by itself.
             assert sentence in _refused(pipeline, sentence.split("_final")[0])
-        configure(pipeline.project, TABLES, allowDestructive=True)
+        pipeline.project.write(allowDestructive=True)
         pipeline.up()
     pipeline.assert_equal()
     pipeline.run(

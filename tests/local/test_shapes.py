@@ -12,7 +12,6 @@ from typing import Any
 
 import psycopg
 import pytest
-import yaml
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -185,10 +184,7 @@ def shapes(project: Checkout) -> Shapes:
         f"CREATE TABLE shop.wide (id int PRIMARY KEY, {columns})",
         f"INSERT INTO shop.wide SELECT n, {_WIDE_VALUES} FROM generate_series(-1, -1) n",
     )
-    path = project.folder / "Pulumi.local.yaml"
-    stack = yaml.safe_load(path.read_text())
-    stack["config"] |= {"cdc:sample": False, "cdc:tables": TABLES}
-    path.write_text(yaml.safe_dump(stack, allow_unicode=True))
+    project.write(sample=False, tables=TABLES)
     _up(project)
     return Shapes(project)
 

@@ -15,7 +15,6 @@ from typing import Any
 
 import psycopg
 import pytest
-import yaml
 from clickhouse_connect.driver.client import Client
 from psycopg.conninfo import conninfo_to_dict
 
@@ -314,11 +313,7 @@ def types(
     """A stack that captures the tables."""
     at = conninfo_to_dict(source)
     with checkout(tmp_path_factory.mktemp("clone")) as project:
-        path = project.folder / "Pulumi.local.yaml"
-        stack = yaml.safe_load(path.read_text())
-        tables = [group.configured for group in groups]
-        stack["config"] |= {"cdc:sample": False, "cdc:tables": tables}
-        path.write_text(yaml.safe_dump(stack))
+        project.write(sample=False, tables=[group.configured for group in groups])
         assert project.pulumi("stack", "init", "local").returncode == 0
         project.configure(
             secret=True,
