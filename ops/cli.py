@@ -462,16 +462,18 @@ def logs(
     running.show_log(service, lines, follow)
 
 
-@app.command(epilog="Examples:  ./cdc doctor        ./cdc doctor --fix")
+@app.command(epilog="Examples:  ./cdc doctor        ./cdc doctor --fix --stack dev")
 def doctor(
+    stack: Stack = "local",
     fix: Annotated[bool, typer.Option("--fix", help="Fetch the parts that are missing.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Says what this machine has and lacks. Exits 1 when something needed is missing."""
+    """Says what this machine has and lacks. Exits 1 when the stack needs what is missing."""
+    must_be_known(stack)
     if fix:
         with terminal() as report:
             engine.fetch_all(report)
-    found = machine.checks()
+    found = machine.checks(stack)
     if as_json:
         console.print_json(json.dumps([vars(each) for each in found]))
     else:

@@ -16,7 +16,12 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.table import Table
 
+from platforms.containers import EngineError
+from platforms.containers import engine as docker_engine
+from platforms.images import IMAGES
+
 from . import engine, parts, places
+from .stack import declared_platform
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -150,19 +155,37 @@ def _tool(name: str, serves: str, remedy: str, required: bool) -> Check:
     return _check(name, bool(found), found or "not on PATH", serves, remedy, required)
 
 
-def _answers(name: str, command: list[str], serves: str) -> Check:
+def _docker(required: bool) -> Check:
+    """The engine that a deployment would use, and how many of the images it has."""
+    try:
+        with docker_engine() as client:
+            version = client.version()["Version"]
+            tags = {tag for image in client.images.list() for tag in image.tags}
+    except EngineError as error:
+        found, _, remedy = str(error).partition(": ")
+        return _check("docker", False, found, "stack dev", remedy, required)
+    wanted = {image.reference for image in IMAGES.values()}
+    found = (
+        f"engine {version}, {len(wanted & tags)} of {len(wanted)} images; `up` pulls what it needs"
+    )
+    return _check("docker", True, found, "stack dev", "")
+
+
+def _kubectl() -> Check:
     """An optional tool that is there only if what it talks to answers."""
-    found = shutil.which(name)
+    found, serves = shutil.which("kubectl"), "stack prod"
     if not found:
-        remedy = f"install {name} to use it"
-        return _check(name, False, "not on PATH", serves, remedy, required=False)
+        remedy = "install kubectl to use it"
+        return _check("kubectl", False, "not on PATH", serves, remedy, required=False)
+    command = [found, "get", "--raw=/readyz", "--request-timeout=5s"]
     try:
         run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
         ok, last = run.returncode == 0, (run.stderr.strip().splitlines() or ["no message"])[-1]
     except subprocess.TimeoutExpired:
         ok, last = False, "no answer within 10 s"
     state = found if ok else f"{found}, but: {last}"
-    return _check(name, ok, state, serves, "start it, or see to your rights on it", required=False)
+    remedy = "start it, or see to your rights on it"
+    return _check("kubectl", ok, state, serves, remedy, required=False)
 
 
 def checks(stack: str = "local") -> list[Check]:
@@ -182,11 +205,7 @@ def checks(stack: str = "local") -> list[Check]:
     found.append(_tool("setpriv", "starting services", "apt install util-linux", required=True))
     found += [*_parts(), present]
     found.append(_tool("git", "updates of the checkout", "apt install git", required=False))
-    version = ["docker", "version", "--format", "{{.Server.Version}}"]
-    found.append(_answers("docker", version, "stack dev"))
-    ready = ["kubectl", "get", "--raw=/readyz", "--request-timeout=5s"]
-    found.append(_answers("kubectl", ready, "stack prod"))
-    return found
+    return [*found, _docker(required=declared_platform(stack) == "docker"), _kubectl()]
 
 
 def render(found: list[Check], console: Console) -> None:

@@ -203,8 +203,13 @@ def must_be_known(stack: str) -> None:
         )
 
 
+def declared_platform(stack: str) -> Name:
+    """Where the stack runs by what its file says."""
+    told = yaml.safe_load((places.project() / f"Pulumi.{stack}.yaml").read_text()) or {}
+    platform: Name = (told.get("config") or {}).get("cdc:platform", "local")
+    return platform
+
+
 def declared_runtime(stack: str) -> Runtime:
     """The stack's services by what its file says, whether or not it was ever up."""
-    told = yaml.safe_load((places.project() / f"Pulumi.{stack}.yaml").read_text()) or {}
-    platform = (told.get("config") or {}).get("cdc:platform", "local")
-    return runtime(platform, stack, places.home(stack))
+    return runtime(declared_platform(stack), stack, places.home(stack))
