@@ -106,7 +106,7 @@ class Exporters(pulumi.ComponentResource):
                 Service(
                     name=service,
                     ports={"metrics": port},
-                    health=Health("http", port, "/metrics", every_seconds=15),
+                    health=Health("http", port, "/metrics"),
                     sees_machine=sees_machine,
                     files=files or {},
                     environment={"LISTEN": f"{bind}:{port}", **(environment or {})},

@@ -49,7 +49,7 @@ class Grafana(pulumi.ComponentResource):
                 ports={"http": args.port},
                 published=[args.port],
                 interface=True,
-                health=Health("http", args.port, "/api/health", every_seconds=15),
+                health=Health("http", args.port, "/api/health"),
                 files={
                     "grafana.ini": config_file(
                         "grafana/grafana.ini",

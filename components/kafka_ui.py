@@ -43,7 +43,7 @@ class KafkaUi(pulumi.ComponentResource):
                 ports={"http": args.port},
                 published=[args.port],
                 interface=True,
-                health=Health("http", args.port, "/actuator/health", every_seconds=15),
+                health=Health("http", args.port, "/actuator/health"),
                 files={
                     "kafka-ui.yml": config_file(
                         "kafka-ui/kafka-ui.yml",

@@ -40,7 +40,7 @@ class Keeper(pulumi.ComponentResource):
                     name=service,
                     kind=name,
                     ports={"clients": PORT, "control": CONTROL_PORT, "raft": RAFT_PORT},
-                    health=Health("http", CONTROL_PORT, "/ready", every_seconds=15),
+                    health=Health("http", CONTROL_PORT, "/ready"),
                     files={
                         "keeper.xml": config_file(
                             "clickhouse/keeper.xml",

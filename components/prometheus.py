@@ -88,7 +88,7 @@ class Prometheus(pulumi.ComponentResource):
                 ports={"http": port},
                 published=[port],
                 interface=True,
-                health=Health("http", port, "/-/ready", every_seconds=15),
+                health=Health("http", port, "/-/ready"),
                 files=files,
                 environment={"LISTEN": f"{address.bind}:{port}", **(environment or {})},
             ),

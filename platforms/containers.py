@@ -56,6 +56,16 @@ def published(client: docker.DockerClient, stack: str) -> set[int]:
     }
 
 
+def well(container: Any) -> bool:
+    """Whether its own health check succeeds, asked now and not when Docker next does.
+
+    Raises docker.errors.APIError while the container is starting or ending.
+    """
+    container.reload()
+    _, *check = container.attrs["Config"]["Healthcheck"]["Test"]
+    return bool(container.exec_run(check).exit_code == 0)
+
+
 def last_words(container: Any, lines: int = 8) -> str:
     """The end of a container's log, on one line."""
     text = container.logs(tail=5 * lines).decode(errors="replace")

@@ -31,6 +31,8 @@ SCRATCH = "/tmp"  # noqa: S108 - a container's own tmpfs
 PLUGINS = f"{SCRATCH}/plugins"
 MACHINE = "/host"  # where what sees the machine finds its files
 NO_WAY_OUT = {"com.docker.network.bridge.enable_ip_masquerade": "false"}
+# Each check is a process in the container. Nothing waits for it: see ContainerReady.
+HEALTH_SECONDS = 15
 LAUNCHER, HEALTH = "launch.sh", "health.sh"
 SCRIPTS = Path(__file__).parent
 
@@ -211,7 +213,7 @@ class DockerPlatform:
             ],
             healthcheck=docker.ContainerHealthcheckArgs(
                 tests=["CMD", image.interpreter, f"{CONFIG}/{HEALTH}"],
-                interval=f"{service.health.every_seconds}s",
+                interval=f"{HEALTH_SECONDS}s",
                 timeout="5s",
                 retries=3,
                 start_period=f"{service.start_seconds}s",
@@ -282,7 +284,10 @@ def _data(image: Image) -> str:
 
 
 def _question(service: Service) -> dict[str, Any]:
-    """What the operator asks, or, where he can't reach the service, what Docker found."""
-    question = service.health.question(LOOPBACK)
-    reached = service.health.port in service.published
-    return question if reached else {**question, "kind": "container"}
+    """What the operator asks himself, if he can reach the service and that tells.
+
+    Docker's own proxy accepts connections for a service that doesn't listen yet.
+    """
+    health = service.health
+    asked = health.kind == "http" and health.port in service.published
+    return health.question(LOOPBACK) if asked else {"kind": "container"}

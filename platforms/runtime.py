@@ -12,8 +12,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+from docker.errors import APIError
+
 from platforms import Name
-from platforms.containers import STACK_LABEL, containers, engine
+from platforms.containers import STACK_LABEL, containers, engine, well
 from platforms.processes import cpu_seconds, memory
 from platforms.supervisor import Supervisor
 
@@ -147,7 +149,7 @@ class Containers:
                 container.start()
             # What is still starting looks like drift to whoever asks it.
             deadline = time.monotonic() + WAKING_SECONDS
-            while any(map(_starting, woken)) and time.monotonic() < deadline:
+            while not all(map(_well, woken)) and time.monotonic() < deadline:
                 time.sleep(0.5)
 
     def end(self, *, purge: bool) -> None:
@@ -181,9 +183,11 @@ def _running(container: Any) -> Running:
     )
 
 
-def _starting(container: Any) -> bool:
-    container.reload()
-    return bool(container.attrs["State"].get("Health", {}).get("Status") == "starting")
+def _well(container: Any) -> bool:
+    try:
+        return well(container)
+    except APIError:
+        return False
 
 
 def _moment(text: str) -> float:

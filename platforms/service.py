@@ -11,15 +11,11 @@ import pulumi
 
 @dataclass(frozen=True)
 class Health:
-    """When a service counts as up: an HTTP address answers 200, or a port accepts.
-
-    every_seconds: how often it is asked, for asking costs, too.
-    """
+    """When a service counts as up: an HTTP address answers 200, or a port accepts."""
 
     kind: Literal["http", "tcp"]
     port: int
     path: str = ""
-    every_seconds: int = 5
 
     def question(self, host: str) -> dict[str, Any]:
         """What `platforms.probe` asks there, as the plain data that a provider's input must be."""

@@ -9,18 +9,19 @@ import pulumi
 from docker.errors import APIError, NotFound
 from pulumi.dynamic import CreateResult, DiffResult, Resource, UpdateResult
 
-from platforms.containers import EngineError, engine, last_words
+from platforms.containers import EngineError, engine, last_words, well
 from platforms.probe import answers
 from providers.base import Props, Provider, ProviderError, own, until
 
+EVERY = 0.3  # seconds between questions, some of which start a process
 RESTARTS = 3  # which a container may need until what it depends on is there
 
 
 class ContainerReadyProvider(Provider):
-    """Starts a container that is stopped, waits until its service answers the operator.
+    """Starts a container that is stopped, waits until its service answers.
 
-    By the operator's own question and not by the container's health: a worker with a failed task
-    is unhealthy, and what mends the task comes after it.
+    Over HTTP by the operator's own question and not by the container's health: a worker with a
+    failed task is unhealthy, and what mends the task comes after it.
     """
 
     def create(self, props: Props) -> CreateResult:
@@ -46,6 +47,7 @@ class ContainerReadyProvider(Provider):
                         lambda: _ready(container, props, restarts),
                         float(props["start_seconds"]),
                         f"{props['service']} becoming ready",
+                        every=EVERY,
                     )
                 except ProviderError as error:
                     told = f"{error}; its last words: {last_words(container)}"
@@ -59,8 +61,8 @@ class ContainerReady(Resource, module="cdc", name="ContainerReady"):
 
     Args:
         container: its id.
-        health: `{"kind": "http", "url": …}`, `{"kind": "tcp", "host": …, "port": …}`, or
-            `{"kind": "container"}` where the operator can't ask the service himself.
+        health: `{"kind": "http", "url": …}`, or `{"kind": "container"}` where the operator can't
+            ask that: the container's own check.
     """
 
     def __init__(
@@ -100,8 +102,5 @@ def _ready(container: Any, props: Mapping[str, Any], restarts: int) -> bool:
     state = container.attrs["State"]
     if int(container.attrs["RestartCount"]) - restarts > RESTARTS or state["Status"] == "exited":
         raise ProviderError(f"{props['service']} does not stay up (exit {state['ExitCode']})")
-    kind = props["health"]["kind"]
-    if kind != "container" and not answers(props["health"]):
-        return False
-    # Docker's own proxy accepts for a tcp service that doesn't listen yet.
-    return kind == "http" or bool(state.get("Health", {}).get("Status") == "healthy")
+    health = props["health"]
+    return well(container) if health["kind"] == "container" else answers(health)

@@ -172,16 +172,16 @@ def test_each_starts_after_what_it_shows(made: list[Registered]) -> None:
         assert "kafka-ready" in before(f"{exporter}-exporter")
 
 
-def test_a_service_that_nobody_reaches_is_ready_by_its_containers_health(
+def test_a_service_that_tells_the_operator_nothing_over_http_is_ready_by_its_own_check(
     made: list[Registered],
 ) -> None:
     kinds = {
         service: only(made, "cdc:ContainerReady", f"{service}-ready").inputs["health"]["kind"]
         for service in (*ALL, "kafka", "clickhouse")
     }
-    assert {name for name, kind in kinds.items() if kind == "container"} == set(ALL) - set(
-        INTERFACES
-    )
+    asked = {name for name, kind in kinds.items() if kind == "http"}
+    assert asked == {*INTERFACES, "clickhouse"}
+    assert {kinds[name] for name in kinds.keys() - asked} == {"container"}
 
 
 def test_only_what_keeps_data_has_a_volume_for_it(made: list[Registered]) -> None:
