@@ -11,10 +11,10 @@ import pulumi
 
 from catalog.cluster import clustered
 from catalog.objects import SqlObject, platform_objects
+from components.clickhouse_nodes import Node, cluster_files, nodes_of
 from components.configuration import config_file
-from components.keeper import PORT as KEEPER_PORT
 from components.keeper import Keeper
-from platforms.service import Endpoint, Health, Platform, Service
+from platforms.service import Health, Platform, Service
 from providers.clickhouse import Objects, as_inputs
 from providers.cluster import Cluster
 from providers.password import Password
@@ -43,31 +43,6 @@ class ClickHouseArgs:
     threads: int = 2
 
 
-def http_ports(port: int, nodes: int) -> list[int]:
-    """Where each node is asked."""
-    return list(range(port, port + nodes))
-
-
-@dataclass(frozen=True)
-class _Node:
-    """One of the servers. shard, replica: from 1."""
-
-    service: str
-    port: int
-    address: Endpoint
-    shard: int
-    replica: int
-
-
-def _nodes(name: str, args: ClickHouseArgs, platform: Platform) -> list[_Node]:
-    ports = http_ports(args.port, args.nodes)
-    services = [name] if args.nodes == 1 else [f"{name}-{n}" for n in range(1, args.nodes + 1)]
-    return [
-        _Node(service, port, platform.address(service, port), place // 2 + 1, place % 2 + 1)
-        for place, (service, port) in enumerate(zip(services, ports, strict=True))
-    ]
-
-
 class ClickHouse(pulumi.ComponentResource):
     """A ClickHouse with the platform's own tables (`cdc.dead_letters`, `cdc.truncates`).
 
@@ -93,7 +68,7 @@ class ClickHouse(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=self)
         administrator = Password(f"{name}-admin-password", opts=child).value
         analyst = Password(f"{name}-analyst-password", opts=child).value
-        self._nodes = _nodes(name, args, platform)
+        self._nodes = nodes_of(name, args.port, args.nodes, platform)
         self.nodes = {node.service: node.address.operator for node in self._nodes}
         self.metrics = {
             node.service: platform.address(node.service, METRICS_PORT).inside
@@ -108,14 +83,36 @@ class ClickHouse(pulumi.ComponentResource):
                 QUERY_THREADS=args.threads,
             )
         )
-        size = Cluster(
-            f"{name}-cluster",
-            setting="cdc:clickhouseNodes",
-            nodes=args.nodes,
-            kept="its tables",
-            opts=child,
-        )
-        together, first = self._cluster(name, platform)
+        first: list[pulumi.Resource] = [
+            Cluster(
+                f"{name}-cluster",
+                setting="cdc:clickhouseNodes",
+                nodes=args.nodes,
+                kept="its tables",
+                opts=child,
+            )
+        ]
+        further: Mapping[str, Mapping[str, pulumi.Input[str]]] = {}
+        if args.nodes > 1:
+            keepers = Keeper(f"{name}-keeper", platform, child, members=3)
+            secret = Password(f"{name}-cluster-secret", opts=child).value
+            further = cluster_files(self._nodes, keepers.hosts, secret)
+            first += keepers.servers
+
+        def files(node: Node) -> dict[str, pulumi.Input[str]]:
+            server = config_file(
+                "clickhouse/config.xml",
+                BIND=node.address.bind,
+                HTTP_PORT=node.port,
+                METRICS_PORT=METRICS_PORT,
+                DATA=platform.folders(node.service, name).data,
+                MAX_MEMORY=args.memory_mb * MIB,
+                CACHE_MEMORY=args.cache_mb * MIB,
+                BACKGROUND_THREADS=args.threads,
+                KAFKA_CONSUMERS=_consumers(args.queues),
+            )
+            return {"config.xml": server, "users.xml": users, **further.get(node.service, {})}
+
         self.servers = platform.run_together(
             [
                 Service(
@@ -124,26 +121,12 @@ class ClickHouse(pulumi.ComponentResource):
                     ports={"http": node.port},
                     published=[node.port],
                     health=Health("http", node.port, "/ping"),
-                    files={
-                        "config.xml": config_file(
-                            "clickhouse/config.xml",
-                            BIND=node.address.bind,
-                            HTTP_PORT=node.port,
-                            METRICS_PORT=METRICS_PORT,
-                            DATA=platform.folders(node.service, name).data,
-                            MAX_MEMORY=args.memory_mb * MIB,
-                            CACHE_MEMORY=args.cache_mb * MIB,
-                            BACKGROUND_THREADS=args.threads,
-                            KAFKA_CONSUMERS=_consumers(args.queues),
-                        ),
-                        "users.xml": users,
-                        **together.get(node.service, {}),
-                    },
+                    files=files(node),
                     environment={"HTTP_PORT": str(node.port)},
                 )
                 for node in self._nodes
             ],
-            pulumi.ResourceOptions(parent=self, depends_on=[size, *first]),
+            pulumi.ResourceOptions(parent=self, depends_on=first),
         )
         self._administrator = administrator
         [self.connection, *_] = self._connections(ADMINISTRATOR, administrator)
@@ -188,45 +171,6 @@ class ClickHouse(pulumi.ComponentResource):
                 )
             )
         return made
-
-    def _cluster(
-        self, name: str, platform: Platform
-    ) -> tuple[dict[str, dict[str, pulumi.Input[str]]], list[pulumi.Resource]]:
-        """The files that each of several nodes has besides, and what must be there before them."""
-        if len(self._nodes) == 1:
-            return {}, []
-        child = pulumi.ResourceOptions(parent=self)
-        keepers = Keeper(f"{name}-keeper", platform, child, members=3)
-        secret = Password(f"{name}-cluster-secret", opts=child).value
-        hosts = dict(
-            zip(
-                ("FIRST", "SECOND", "THIRD", "FOURTH"),
-                [node.address.host for node in self._nodes],
-                strict=True,
-            )
-        )
-        met = {f"KEEPER_{number}": host for number, host in enumerate(keepers.hosts, 1)}
-
-        def server(node: _Node) -> pulumi.Output[str]:
-            return secret.apply(
-                lambda text: config_file(
-                    "clickhouse/cluster.xml",
-                    SHARD=node.shard,
-                    REPLICA=node.replica,
-                    HOST=node.address.host,
-                    KEEPER_PORT=KEEPER_PORT,
-                    SECRET=text,
-                    **hosts,
-                    **met,
-                )
-            )
-
-        users = config_file("clickhouse/cluster-users.xml")
-        files: dict[str, dict[str, pulumi.Input[str]]] = {
-            node.service: {"conf.d/cluster.xml": server(node), "users.d/cluster.xml": users}
-            for node in self._nodes
-        }
-        return files, keepers.servers
 
     def _connections(
         self, user: str, password: pulumi.Input[str]

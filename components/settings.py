@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from catalog.model import CaptureOptions, CatalogError, refuse_clashes
 from catalog.objects import SUFFIXES
 from catalog.selection import Entry, named, parse_selection
-from components.clickhouse import http_ports
+from components.clickhouse_nodes import http_ports
 from components.connect import rest_ports
 from components.kafka import broker_ports
 from components.source_url import SourceUrl

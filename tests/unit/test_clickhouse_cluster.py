@@ -49,7 +49,7 @@ def test_every_server_knows_its_own_place_and_the_same_two_shards(made: list[Reg
     assert set(_containers(made)) == {*SERVERS, *KEEPERS}
     places = {}
     for service in SERVERS:
-        told = _file(made, service, "conf.d/cluster.xml")
+        told = _file(made, service, "config.d/cluster.xml")
         assert told.findtext("interserver_http_host") == service
         places[service] = (told.findtext("macros/shard"), told.findtext("macros/replica"))
         shards = [
