@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,7 +28,9 @@ from ops.backfill.copying import SETTINGS
 from ops.backfill.target import Load, Target
 from ops.verify.snapshot import Snapshot
 from ops.verify.sql import AsOf, Chunk, Compared, target_rows, target_total
-from tests.embedded.captured import ORDERS, Captured, event, order
+from providers.base import Props
+from providers.clickhouse import ObjectsProvider, as_inputs
+from tests.embedded.captured import ORDERS, SLOT, Captured, event, order
 from tests.embedded.daemon import ADMIN, Daemon
 
 ITSELF = """
@@ -50,7 +53,11 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
 def _alone(objects: Sequence[SqlObject]) -> list[SqlObject]:
     """The cluster's objects with tables that have no replicas."""
     return [
-        replace(each, create=_REPLICATED.sub(r"\1(", each.create), body="")
+        replace(
+            each,
+            create=_REPLICATED.sub(r"\1(", each.create),
+            body=_REPLICATED.sub(r"\1(", each.body),
+        )
         for each in clustered(objects)
     ]
 
@@ -151,6 +158,49 @@ def test_verify_asks_a_cluster_the_same_and_is_told_the_same(daemon: Daemon) -> 
         told.append(orders.rows(f"{target_total(rows)} SETTINGS {PROFILE}"))
     assert told[0] == told[1]
     assert told[0][0][0] == 2
+
+
+def test_the_provider_adds_a_column_to_the_shards_and_to_what_stands_for_them(
+    orders: Captured,
+) -> None:
+    login = {"user": ADMIN[0], "password": ADMIN[1]}
+    connection = {"host": "127.0.0.1", "port": orders.daemon.port, **login}
+
+    def wanted() -> dict[str, Any]:
+        made = table_objects(orders.table, orders.options, KafkaSettings("nowhere:1"), SLOT)
+        objects = as_inputs([each for each in _alone(made) if not _flows(each)])
+        return {
+            "connection": connection,
+            "objects": objects,
+            "afterwards": [],
+            "allow_destructive": False,
+        }
+
+    provider, before = ObjectsProvider(), wanted()
+    made = provider.create(before)
+    assert made.outs is not None
+    orders.arrive(event("c", order(1), 2_000))
+    orders.describe([*ORDERS, Column(name="colour", pg_type="text", nullable=True)])
+    after = wanted()
+    assert provider.diff(made.id, made.outs, after).changes
+    changed = provider.update(made.id, made.outs, after)
+    assert changed.outs is not None
+    for table in ("final", "final_local", "history", "history_local"):
+        assert orders.rows(f"SELECT id, colour FROM {{t}}_{table}") == [[1, None]]
+    assert not _drifted(provider, changed.outs, after)
+    orders.daemon.ask(f"DROP TABLE {orders.schema}.orders_final SYNC")
+    assert _drifted(provider, changed.outs, after)
+
+
+def _drifted(provider: ObjectsProvider, known: Props, wanted: Props) -> bool:
+    found = provider.read("id", known)
+    assert found.outs is not None
+    return bool(provider.diff("id", found.outs, wanted).changes)
+
+
+def _flows(each: SqlObject) -> bool:
+    """The queue, which the test has a stand-in for, and its view."""
+    return each.kind == "queue" or each.name.endswith("orders_mv")
 
 
 @pytest.mark.parametrize("table", ["s.orders", "s.a/b 'c' \"d\" \\ ö"])
