@@ -9,8 +9,9 @@ copied to every node whole.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 from urllib.parse import quote
 
 from catalog.names import ch_qualified, ch_string
@@ -22,6 +23,10 @@ LOCAL = "_local"
 # (configs/clickhouse/cluster.xml).
 _OF_A_SHARD = ("/clickhouse/tables/{shard}", "{replica}")
 _EVERYWHERE = ("/clickhouse/tables/everywhere", "{shard}-{replica}")
+# Run on a server, each returns once that server has what the others had written before.
+CATCH_UP = tuple(
+    f"SYSTEM SYNC REPLICA cdc.{table} LIGHTWEIGHT" for table in ("truncates", "dead_letters")
+)
 _ENGINE = re.compile(r"ENGINE = (?P<family>\w*MergeTree)(?:\((?P<arguments>[^)]*)\))?")
 
 
@@ -41,6 +46,23 @@ def clustered(objects: Sequence[SqlObject]) -> list[SqlObject]:
         else:
             found.append(_replicated(each, _EVERYWHERE))
     return found
+
+
+def parted(
+    objects: Sequence[Mapping[str, Any]],
+) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
+    """Of a cluster's objects as a provider knows them, the tables with rows, and the others.
+
+    Databases are among both, for both need them.
+    """
+    rows = [each for each in objects if each["kind"] == "database" or is_replicated(each)]
+    others = [each for each in objects if not is_replicated(each)]
+    return rows, others
+
+
+def is_replicated(each: Mapping[str, Any]) -> bool:
+    """Whether it is a table that other servers have copies of."""
+    return "ENGINE = Replicated" in each["body"]
 
 
 def _named(each: SqlObject, name: str) -> SqlObject:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pulumi
 
-from catalog.cluster import clustered
+from catalog.cluster import clustered, parted
 from catalog.objects import SqlObject, platform_objects
 from components.clickhouse_nodes import Node, cluster_files, nodes_of
 from components.configuration import config_file
@@ -129,8 +129,8 @@ class ClickHouse(pulumi.ComponentResource):
             pulumi.ResourceOptions(parent=self, depends_on=first),
         )
         self._administrator = administrator
-        [self.connection, *_] = self._connections(ADMINISTRATOR, administrator)
-        [self.analyst, *_] = self._connections(ANALYST, analyst)
+        self.connection = _connection(self._nodes[0], ADMINISTRATOR, administrator)
+        self.analyst = _connection(self._nodes[0], ANALYST, analyst)
         self.objects = self.declare(
             f"{name}-objects", objects=self.shaped(platform_objects()), opts=child
         )
@@ -153,37 +153,41 @@ class ClickHouse(pulumi.ComponentResource):
 
         One node after the other, each by itself: what waits for all of them (ON CLUSTER) would wait
         in vain for one that is down, and two that change a replicated table at once get in each
-        other's way. The later ones find the change that their replica got from the earlier.
+        other's way. First the tables with rows, everywhere: what writes to another shard must not
+        know a column, or a larger type, that is not there yet. `afterwards` is run once, at the
+        end.
         """
+        stages = {name: objects}
+        if len(self._nodes) > 1:
+            whole = pulumi.Output.from_input(objects)
+            stages = {
+                f"{name}-rows": whole.apply(lambda each: parted(each)[0]),
+                name: whole.apply(lambda each: parted(each)[1]),
+            }
+        turns = [(stage, part, node) for stage, part in stages.items() for node in self._nodes]
         made: list[Objects] = []
-        connections = self._connections(ADMINISTRATOR, self._administrator)
-        for node, connection in zip(self._nodes, connections, strict=True):
+        for turn, (stage, part, node) in enumerate(turns, 1):
+            after = pulumi.ResourceOptions(depends_on=made[-1:] or self.servers)
             made.append(
                 Objects(
-                    name + node.service.removeprefix(self.pulumi_resource_name),
-                    connection=connection,
-                    objects=objects,
-                    afterwards=afterwards,
+                    stage + node.service.removeprefix(self.pulumi_resource_name),
+                    connection=_connection(node, ADMINISTRATOR, self._administrator),
+                    objects=part,
+                    afterwards=afterwards if turn == len(turns) else None,
                     allow_destructive=allow_destructive,
-                    opts=pulumi.ResourceOptions.merge(
-                        opts, pulumi.ResourceOptions(depends_on=made[-1:] or self.servers)
-                    ),
+                    opts=pulumi.ResourceOptions.merge(opts, after),
                 )
             )
         return made
 
-    def _connections(
-        self, user: str, password: pulumi.Input[str]
-    ) -> list[dict[str, pulumi.Input[Any]]]:
-        return [
-            {
-                "host": node.address.operator_host,
-                "port": node.address.operator_port,
-                "user": user,
-                "password": password,
-            }
-            for node in self._nodes
-        ]
+
+def _connection(node: Node, user: str, password: pulumi.Input[str]) -> dict[str, pulumi.Input[Any]]:
+    return {
+        "host": node.address.operator_host,
+        "port": node.address.operator_port,
+        "user": user,
+        "password": password,
+    }
 
 
 def _consumers(queues: int) -> int:

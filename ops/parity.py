@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from clickhouse_connect.driver.client import Client
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from catalog.cluster import CATCH_UP
 from catalog.model import CapturedTable
-from ops.position import KafkaPosition
+from ops.position import CaughtUp, KafkaPosition
 from ops.progress import Progress
 from ops.stack import Deployed
 from ops.verify import VerificationError, verify
@@ -37,17 +39,32 @@ def prove(
     if broken := slot_fault(deployed):
         raise VerificationError(broken)
     with deployed.clickhouse.client() as client:
+        caught_up: CaughtUp = position(deployed, tables)
+        if len(deployed.clickhouse_nodes) > 1:
+            caught_up = and_copied(caught_up, client)
         return verify(
             lambda: deployed.postgres.connect(autocommit=False),
             client,
             tables,
-            caught_up=position(deployed, tables),
+            caught_up=caught_up,
             progress=progress,
             max_keys=max_keys,
             wait_seconds=wait_seconds,
             max_load=max_load,
             threads=threads,
         )
+
+
+def and_copied(caught_up: CaughtUp, client: Client) -> CaughtUp:
+    """Waits also for what other servers wrote into tables that are whole on each of them."""
+
+    def both(lsn: int, deadline: float) -> Mapping[str, str]:
+        behind = caught_up(lsn, deadline)
+        for statement in CATCH_UP:
+            client.command(statement)
+        return behind
+
+    return both
 
 
 def position(deployed: Deployed, tables: Sequence[CapturedTable]) -> KafkaPosition:

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import docker
-from docker.errors import DockerException
+from docker.errors import APIError, DockerException
+from requests.exceptions import RequestException
 
 STACK_LABEL = "cdc.stack"
 SERVICE_LABEL = "cdc.service"
@@ -57,13 +58,13 @@ def published(client: docker.DockerClient, stack: str) -> set[int]:
 
 
 def well(container: Any) -> bool:
-    """Whether its own health check succeeds, asked now and not when Docker next does.
-
-    Raises docker.errors.APIError while the container is starting or ending.
-    """
+    """Whether its own health check succeeds, asked now and not when Docker next does."""
     container.reload()
     _, *check = container.attrs["Config"]["Healthcheck"]["Test"]
-    return bool(container.exec_run(check).exit_code == 0)
+    try:
+        return bool(container.exec_run(check).exit_code == 0)
+    except (APIError, RequestException):  # it is starting or ending, or the check hangs
+        return False
 
 
 def last_words(container: Any, lines: int = 8) -> str:

@@ -12,8 +12,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from docker.errors import APIError
-
 from platforms import Name
 from platforms.containers import STACK_LABEL, containers, engine, well
 from platforms.processes import cpu_seconds, memory
@@ -149,7 +147,7 @@ class Containers:
                 container.start()
             # What is still starting looks like drift to whoever asks it.
             deadline = time.monotonic() + WAKING_SECONDS
-            while not all(map(_well, woken)) and time.monotonic() < deadline:
+            while not all(map(well, woken)) and time.monotonic() < deadline:
                 time.sleep(0.5)
 
     def end(self, *, purge: bool) -> None:
@@ -181,13 +179,6 @@ def _running(container: Any) -> Running:
         usage["cpu_stats"]["cpu_usage"]["total_usage"] / 1e9,
         time.time() - _moment(state["StartedAt"]),
     )
-
-
-def _well(container: Any) -> bool:
-    try:
-        return well(container)
-    except APIError:
-        return False
 
 
 def _moment(text: str) -> float:

@@ -16,6 +16,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from pulumi.dynamic import CreateResult, ReadResult, Resource, UpdateResult
 
+from catalog.cluster import is_replicated
 from catalog.names import ch_ident
 from catalog.objects import SqlObject
 from providers.base import Props, Provider, ProviderError, own, until
@@ -23,7 +24,6 @@ from providers.base import Props, Provider, ProviderError, own, until
 ALLOW = "set cdc:allowDestructive to apply it all the same"
 START = 60.0  # seconds a server may take until it answers
 Object = Mapping[str, Any]
-_REPLICATED = "ENGINE = Replicated"
 _DEFAULT = re.compile(r" DEFAULT (.*) CODEC\(", re.DOTALL)
 _SIZED = re.compile(r"(?P<name>U?Int|Float|Decimal)\(?(?P<size>\d+)(?:, (?P<scale>\d+)\))?")
 
@@ -47,16 +47,13 @@ class ObjectsProvider(Provider):
         if not _known(before) or not _known(after):
             return []
         old = {each["name"]: each for each in before}
-        pairs = [(each, old[each["name"]]) for each in after if each["name"] in old]
-        if news.get("allow_destructive"):
-            return [
-                f"{each['name']}: its replicas can't be made anew one by one: give the table "
-                "another `target`, or take it out of cdc:tables, drop it everywhere by hand "
-                "and put it back"
-                for each, was in pairs
-                if _REPLICATED in each["body"] and _made_anew(each, was)
-            ]
-        return [sentence for each, was in pairs for sentence in _losses(each, was)]
+        allowed = bool(news.get("allow_destructive"))
+        return [
+            sentence
+            for each in after
+            if each["name"] in old
+            for sentence in _losses(each, old[each["name"]], allowed)
+        ]
 
     def create(self, props: Props) -> CreateResult:
         with _client(props) as client:
@@ -166,7 +163,8 @@ def _apply(client: Client, olds: Props, news: Props) -> Props:
     """Makes the set as wanted and answers with the outputs that describe it.
 
     The views go first, the last one, which starts the flow, before the others: a block that came
-    through a half-changed chain would be lost. Nothing arrives meanwhile; it waits in Kafka.
+    through a half-changed chain would be lost. Nothing arrives here meanwhile; it waits in Kafka,
+    or for another server of a cluster.
     """
     old = {each["name"]: each for each in olds.get("objects", [])}
     wanted = {each["name"] for each in news["objects"]}
@@ -311,18 +309,25 @@ def _holds_data(each: Object) -> bool:
     return each["kind"] == "table" and "MergeTree" in each["body"]
 
 
-def _losses(each: Object, old: Object) -> list[str]:
-    """A sentence for each way in which the change would lose data of a table."""
-    if not _holds_data(each):
+def _losses(each: Object, old: Object, allowed: bool) -> list[str]:
+    """A sentence for each way in which the change would lose data of a table, unless allowed.
+
+    Replicas are changed one by one while the others go on: what can't be read as it was before
+    is never allowed there.
+    """
+    if not _holds_data(each) or (allowed and not is_replicated(each)):
         return []
+    way = ALLOW
+    if is_replicated(each):
+        way = "which replicas can't do one by one: give the table another `target`"
     if _made_anew(each, old):
         return [
             f"{each['name']}: another engine, key or partitioning means a new table, without its "
-            f"history and to be loaded again; {ALLOW}"
+            f"history and to be loaded again; {way}"
         ]
     new = {column: _type(kind) for column, kind in each["columns"]}
     return [
-        f"{each['name']}: column {column} would be changed from {have} to {new[column]}; {ALLOW}"
+        f"{each['name']}: column {column} would be changed from {have} to {new[column]}; {way}"
         for column, kind in old["columns"]
         if column in new
         for have in [_type(kind)]

@@ -20,6 +20,7 @@ from ops.bench.names import SPACE
 from ops.bench.sizes import Sizes
 from ops.progress import Progress
 from ops.stack import Deployed
+from platforms.runtime import Running
 
 SERVICES = ("postgres", "kafka", "connect", "clickhouse")
 BENCH = "bench"
@@ -41,14 +42,22 @@ class Rig:
 
     def cpu(self) -> dict[str, float]:
         """Processor seconds so far, of each service that runs here and of this process."""
-        running = self.deployed.runtime.services()
-        used = {name: running[name].cpu_seconds for name in SERVICES if name in running}
+        used = {name: sum(each.cpu_seconds for each in of) for name, of in self._running().items()}
         return {**used, BENCH: time.process_time()}
 
     def memory(self) -> dict[str, int]:
         """Bytes each service that runs here holds."""
+        return {name: sum(each.memory for each in of) for name, of in self._running().items()}
+
+    def _running(self) -> dict[str, list[Running]]:
+        """The processes or containers of each service that runs here."""
         running = self.deployed.runtime.services()
-        return {name: running[name].memory for name in SERVICES if name in running}
+        several = {"kafka": self.deployed.brokers, "connect": self.deployed.connect.workers}
+        found = {
+            name: [running[each] for each in several.get(name, [name]) if each in running]
+            for name in SERVICES
+        }
+        return {name: of for name, of in found.items() if of}
 
     def lsn(self) -> int:
         """The source's log position."""
@@ -69,6 +78,8 @@ def rig(deployed: Deployed, sizes: Sizes, progress: Progress) -> Iterator[Rig]:
     """
     if any(SPACE in (table.source.schema_, table.database) for table in deployed.tables):
         raise BenchError(f"this stack captures {SPACE}, the name under which bench makes its own")
+    if len(deployed.clickhouse_nodes) > 1:
+        raise BenchError("bench makes tables for one ClickHouse, and this stack has several")
     with deployed.postgres.connect() as source, deployed.clickhouse.client() as clickhouse:
         if source.execute(_LOCK).fetchone() != (True,):
             raise BenchError("another `./cdc bench` works on this source: wait for it to end")

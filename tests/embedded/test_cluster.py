@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from catalog.cluster import clustered
+from catalog.cluster import CATCH_UP, clustered
 from catalog.loading import Loading
 from catalog.model import Column
 from catalog.objects import KafkaSettings, SqlObject, platform_objects, table_objects
@@ -216,6 +216,8 @@ def test_every_statement_of_a_cluster_is_one_to_the_real_parser(daemon: Daemon, 
         *table_objects(keyless, made.options, kafka, 1),
         *reference_objects(Path(REFERENCE)),
     ]
+    for statement in CATCH_UP:
+        assert daemon.ask(f"EXPLAIN AST {statement}").startswith("SYSTEM")
     replicated = 0
     for each in clustered(objects):
         told = daemon.ask(f"EXPLAIN AST {each.create}")

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
+import pulumi
 import pytest
 
-from catalog.cluster import clustered
+from catalog.cluster import CATCH_UP, clustered
 from catalog.model import CaptureOptions, Column, SourceTable, capture
 from catalog.names import ch_qualified
 from catalog.objects import KafkaSettings, SqlObject, platform_objects, table_objects
 from components.clickhouse import ClickHouse, ClickHouseArgs
+from ops import parity
 from platforms.docker import DockerPlatform
 from providers.clickhouse import ObjectsProvider, as_inputs
 from tests.unit.deployment import Registered, deploy, only
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
 
 CONTAINER = "docker:index/container:Container"
 SERVERS = tuple(f"clickhouse-{number}" for number in (1, 2, 3, 4))
@@ -84,18 +92,45 @@ def test_each_server_is_published_on_a_port_of_its_own_and_on_loopback(
         assert _file(made, service, "config.xml").findtext("http_port") == str(port)
 
 
-def test_objects_are_made_on_every_server_one_after_the_other(made: list[Registered]) -> None:
-    names = ["clickhouse-objects-1", "clickhouse-objects-2", "clickhouse-objects-3"]
-    objects = [only(made, "cdc:ClickHouseObjects", f"clickhouse-objects-{n}") for n in (1, 2, 3, 4)]
-    assert [each.inputs["connection"]["port"] for each in objects] == [18123, 18124, 18125, 18126]
+def test_tables_with_rows_are_everywhere_before_anything_writes_to_them(
+    made: list[Registered],
+) -> None:
+    names = [f"clickhouse-objects{stage}-{n}" for stage in ("-rows", "") for n in (1, 2, 3, 4)]
+    objects = [only(made, "cdc:ClickHouseObjects", name) for name in names]
+    ports = [each.inputs["connection"]["port"] for each in objects]
+    assert ports == 2 * [18123, 18124, 18125, 18126]
     assert {f"{service}-ready" for service in SERVERS} <= objects[0].depends_on
-    for before, each in zip(names, objects[1:], strict=True):
-        assert before in each.depends_on
+    for before, each in pairwise(objects):
+        assert before.name in each.depends_on
+    assert all(each["kind"] in ("database", "table") for each in objects[0].inputs["objects"])
 
 
-def _captured(key: tuple[str, ...], name: str = "orders") -> list[SqlObject]:
+def test_an_addition_is_replayed_once_and_when_every_server_has_it() -> None:
+    def program() -> None:
+        platform = DockerPlatform("dev")
+        clickhouse = ClickHouse("clickhouse", ClickHouseArgs(18123, queues=1, nodes=4), platform)
+        clickhouse.declare(
+            "t",
+            objects=clickhouse.shaped(_captured(("id",))),
+            afterwards=["the replay"],
+            opts=pulumi.ResourceOptions(parent=clickhouse),
+        )
+
+    made = {each.name: each for each in deploy(program) if each.type == "cdc:ClickHouseObjects"}
+    replays = [name for name, each in made.items() if each.inputs["afterwards"]]
+    assert replays == ["t-4"]
+    rows = {each["name"] for each in made["t-rows-3"].inputs["objects"]}
+    assert rows == {"shop", "shop.orders_history_local", "shop.orders_final_local"}
+    others = {each["name"] for each in made["t-3"].inputs["objects"]}
+    assert {"shop", "shop.orders_final", "shop.orders_queue", "shop.orders"} <= others
+    assert not others & (rows - {"shop"})
+
+
+def _captured(
+    key: tuple[str, ...], name: str = "orders", number: str = "bigint"
+) -> list[SqlObject]:
     columns = (
-        Column(name="id", pg_type="bigint", nullable=False),
+        Column(name="id", pg_type=number, nullable=False),
         Column(name="kind", pg_type="text", nullable=False),
     )
     options = CaptureOptions(table=f"shop.{name}")
@@ -142,12 +177,22 @@ def test_a_name_with_a_slash_is_one_step_of_the_path_in_keeper() -> None:
     )
 
 
-def test_replicas_are_never_made_anew_one_by_one() -> None:
-    old = as_inputs(clustered(_captured(("id",))))
-    new = as_inputs(clustered(_captured(("kind",))))
-    told = ObjectsProvider().faults({"objects": old}, {"objects": new, "allow_destructive": True})
-    assert len(told) == 2
-    assert "shop.orders_final_local: its replicas can't be made anew" in told[1]
+@pytest.mark.parametrize("allowed", [False, True])
+def test_replicas_are_never_made_anew_or_narrowed_one_by_one(allowed: bool) -> None:
+    def told(old: list[SqlObject], new: list[SqlObject]) -> list[str]:
+        wanted = {"objects": as_inputs(clustered(new)), "allow_destructive": allowed}
+        return ObjectsProvider().faults({"objects": as_inputs(clustered(old))}, wanted)
+
+    [history, final] = told(_captured(("id",)), _captured(("kind",)))
+    assert "shop.orders_final_local: another engine, key" in final
+    assert "give the table another `target`" in final and "allowDestructive" not in final
+    assert "shop.orders_history_local" in history
+    narrowed = told(_captured(("kind",)), _captured(("kind",), number="integer"))
+    assert ["column id would be changed from Int64 to Int32" in each for each in narrowed] == [
+        True,
+        True,
+    ]
+    assert told(_captured(("kind",), number="integer"), _captured(("kind",))) == []
 
 
 def test_one_server_has_no_keeper_and_nothing_of_a_cluster() -> None:
@@ -161,3 +206,15 @@ def test_one_server_has_no_keeper_and_nothing_of_a_cluster() -> None:
     objects = only(made, "cdc:ClickHouseObjects", "clickhouse-objects").inputs["objects"]
     assert not [each for each in objects if "Replicated" in each["create"]]
     assert only(made, "cdc:Cluster", "clickhouse-cluster").inputs["nodes"] == 1
+
+
+def test_verify_waits_for_copies_once_the_stream_is_there() -> None:
+    said: list[str] = []
+
+    def caught_up(_lsn: int, _deadline: float) -> dict[str, str]:
+        said.append("the stream")
+        return {"shop.orders": "behind"}
+
+    client = SimpleNamespace(command=said.append)
+    assert parity.and_copied(caught_up, cast("Client", client))(1, 2.0) == {"shop.orders": "behind"}
+    assert said == ["the stream", *CATCH_UP]
