@@ -77,7 +77,10 @@ def _pytest(tier: str) -> _Result:
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", f"tests/{tier}", "-q", f"--junitxml={report}"],
+            [
+                *(sys.executable, "-m", "pytest", f"tests/{tier}", "-q", f"--junitxml={report}"),
+                *("--durations=10", "--durations-min=10"),  # where the time went
+            ],
             cwd=places.project(),
             env={**os.environ, **engine.environment()},
             check=False,
