@@ -231,7 +231,8 @@ def _write(deployed: Deployed, stop: threading.Event) -> None:
             key = chance.randrange(1, 30_000)
             connection.execute("DELETE FROM inventory.extra WHERE id = %s", [key])
             connection.execute(
-                "UPDATE inventory.extra SET id = id + 30000, note = 'moved' WHERE id = %s",
+                "UPDATE inventory.extra SET id = id + 30000, note = 'moved' WHERE id = %s AND NOT "
+                "EXISTS (SELECT FROM inventory.extra AS o WHERE o.id = extra.id + 30000)",
                 [chance.randrange(1, 30_000)],
             )
             connection.execute(

@@ -5,7 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    ResourceType,
+)
 
 from providers.base import ProviderError
 from providers.topic import TopicProvider
@@ -54,10 +60,12 @@ def test_what_was_changed_by_hand_is_seen_and_healed(services: Services) -> None
     provider, props = TopicProvider(), _props(services, "drifts")
     provider.create(props)
     admin = AdminClient({"bootstrap.servers": services.kafka})
-    resource = ConfigResource(
-        ResourceType.TOPIC, "drifts", set_config={"retention.ms": "5", "segment.ms": "7000"}
-    )
-    admin.alter_configs([resource])[resource].result()
+    by_hand = [
+        ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+        for name, value in (("retention.ms", "5"), ("segment.ms", "7000"))
+    ]
+    resource = ConfigResource(ResourceType.TOPIC, "drifts", incremental_configs=by_hand)
+    admin.incremental_alter_configs([resource])[resource].result()
     seen = provider.read("drifts", props).outs
     assert seen is not None
     assert seen["config"] == {"retention.ms": "5", "segment.ms": "7000"}
