@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -21,13 +20,6 @@ from platforms.containers import containers
 from providers.base import until
 from tests.checkout import Checkout, equal
 from tests.docker.conftest import STACK
-
-CORES, WANTED = 4, "CDC_SIZING"
-pytestmark = pytest.mark.skipif(
-    (os.cpu_count() or 1) < CORES and os.environ.get(WANTED) != "1",
-    reason=f"nine containers, five of them JVMs, want {CORES} cores; {WANTED}=1 runs it all the "
-    "same. On two it never ran through; up, copies, a killed broker and a killed worker were seen",
-)
 
 BROKERS = ("kafka-1", "kafka-2", "kafka-3")
 WORKERS = ("connect", "connect-2")
