@@ -15,10 +15,9 @@ from typing import Any
 from urllib.parse import quote
 
 from catalog.names import ch_qualified, ch_string
-from catalog.objects import SqlObject
+from catalog.objects import LOCAL, SqlObject
 
 CLUSTER = "cdc"
-LOCAL = "_local"
 # Where replicas meet in Keeper, and what each is called there; the servers know their {…}
 # (configs/clickhouse/cluster.xml).
 _OF_A_SHARD = ("/clickhouse/tables/{shard}", "{replica}")

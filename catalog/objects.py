@@ -98,7 +98,8 @@ _SUFFIXES: tuple[tuple[str, Kind], ...] = (
 )
 
 # With those of a cluster (catalog.cluster), so that a table's name fits either.
-SUFFIXES = (*(suffix for suffix, _ in _SUFFIXES), "_history_local", "_final_local")
+LOCAL = "_local"
+SUFFIXES = (*(suffix for suffix, _ in _SUFFIXES), f"_history{LOCAL}", f"_final{LOCAL}")
 
 
 def object_names(qualified: str, target: str | None = None) -> list[tuple[str, Kind]]:

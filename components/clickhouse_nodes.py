@@ -9,7 +9,7 @@ import pulumi
 
 from components.configuration import config_file
 from components.keeper import PORT as KEEPER_PORT
-from platforms.service import Endpoint, Platform
+from platforms.service import Endpoint, Platform, numbered
 
 REPLICAS = 2
 
@@ -31,18 +31,13 @@ def http_ports(port: int, nodes: int) -> list[int]:
 
 
 def nodes_of(name: str, port: int, count: int, platform: Platform) -> list[Node]:
-    """The servers of a ClickHouse called `name`; one alone has just that name."""
-    services = [name] if count == 1 else [f"{name}-{number}" for number in range(1, count + 1)]
-    return [
-        Node(
-            service,
-            each,
-            platform.address(service, each),
-            place // REPLICAS + 1,
-            place % REPLICAS + 1,
-        )
-        for place, (service, each) in enumerate(zip(services, http_ports(port, count), strict=True))
-    ]
+    """The servers of a ClickHouse called `name`."""
+    found = []
+    services, ports = numbered(name, count), http_ports(port, count)
+    for place, (service, at) in enumerate(zip(services, ports, strict=True)):
+        shard, replica = divmod(place, REPLICAS)
+        found.append(Node(service, at, platform.address(service, at), shard + 1, replica + 1))
+    return found
 
 
 def cluster_files(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pulumi
 
 from components.configuration import config_file
-from platforms.service import Endpoint, Health, Platform, Service
+from platforms.service import Endpoint, Health, Platform, Service, numbered
 from providers.cluster import Cluster
 from providers.topic import Topic
 
@@ -75,8 +75,9 @@ class _Node:
 
 def _nodes(name: str, args: KafkaArgs, platform: Platform) -> list[_Node]:
     found = []
-    for number, port in enumerate(broker_ports(args.port, args.brokers), 1):
-        service = name if args.brokers == 1 else f"{name}-{number}"
+    services = numbered(name, args.brokers)
+    ports = broker_ports(args.port, args.brokers)
+    for number, (service, port) in enumerate(zip(services, ports, strict=True), 1):
         address = platform.address(service, port)
         listeners = Listeners(address, args.controller_port)
         found.append(_Node(number, service, port, address, listeners))

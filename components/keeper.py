@@ -5,7 +5,7 @@ from __future__ import annotations
 import pulumi
 
 from components.configuration import config_file
-from platforms.service import Health, Platform, Service
+from platforms.service import Health, Platform, Service, numbered
 
 PORT, CONTROL_PORT, RAFT_PORT = 9181, 9182, 9234
 
@@ -26,7 +26,7 @@ class Keeper(pulumi.ComponentResource):
         members: int = 1,
     ) -> None:
         super().__init__("cdc:tier:Keeper", name, None, opts)
-        services = [name] if members == 1 else [f"{name}-{n}" for n in range(1, members + 1)]
+        services = numbered(name, members)
         addresses = [platform.address(service, PORT) for service in services]
         self.hosts = [address.host for address in addresses]
         known = "".join(

@@ -129,15 +129,13 @@ class Settings(BaseModel):
     def ports_used(self) -> dict[str, int]:
         """Port numbers by setting, of the services that the stack runs."""
         used = self.ports.by_setting()
-        brokers = broker_ports(self.ports.kafka, self.brokers)
-        workers = rest_ports(self.ports.connect, self.connect_workers)
-        for number, port in enumerate(brokers[1:], 2):
-            used[f"kafkaPort for broker {number}"] = port
-        for number, port in enumerate(workers[1:], 2):
-            used[f"connectPort for worker {number}"] = port
-        nodes = http_ports(self.ports.clickhouse, self.clickhouse_nodes)
-        for number, port in enumerate(nodes[1:], 2):
-            used[f"clickhousePort for node {number}"] = port
+        several = {
+            "kafkaPort for broker": broker_ports(self.ports.kafka, self.brokers),
+            "connectPort for worker": rest_ports(self.ports.connect, self.connect_workers),
+            "clickhousePort for node": http_ports(self.ports.clickhouse, self.clickhouse_nodes),
+        }
+        for what, ports in several.items():
+            used |= {f"{what} {number}": port for number, port in enumerate(ports[1:], 2)}
         if self.source is not None:
             del used["postgresPort"]
         for service in INTERFACES:

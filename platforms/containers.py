@@ -59,7 +59,6 @@ def published(client: docker.DockerClient, stack: str) -> set[int]:
 
 def well(container: Any) -> bool:
     """Whether its own health check succeeds, asked now and not when Docker next does."""
-    container.reload()
     _, *check = container.attrs["Config"]["Healthcheck"]["Test"]
     try:
         return bool(container.exec_run(check).exit_code == 0)

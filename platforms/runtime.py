@@ -147,8 +147,9 @@ class Containers:
                 container.start()
             # What is still starting looks like drift to whoever asks it.
             deadline = time.monotonic() + WAKING_SECONDS
-            while not all(map(well, woken)) and time.monotonic() < deadline:
-                time.sleep(0.5)
+            for container in woken:
+                while not well(container) and time.monotonic() < deadline:
+                    time.sleep(0.5)
 
     def end(self, *, purge: bool) -> None:
         if not purge:

@@ -68,6 +68,11 @@ class Service:
         return self.kind or self.name
 
 
+def numbered(kind: str, count: int) -> list[str]:
+    """The names of so many services of a kind; one alone has the kind's own."""
+    return [kind] if count == 1 else [f"{kind}-{number}" for number in range(1, count + 1)]
+
+
 @dataclass(frozen=True)
 class Endpoint:
     """An address has two faces: the one other services use, and the operator's.

@@ -45,7 +45,7 @@ class Cluster(Resource, module="cdc", name="Cluster"):
         setting: what says how many. kept: what stands in the way of another number, for people.
 
     Attributes:
-        cluster: an id of it in Kafka's own form, made once.
+        cluster: an id of it in Kafka's own form, made once; Kafka alone needs one.
     """
 
     cluster: pulumi.Output[str]

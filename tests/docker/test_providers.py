@@ -68,18 +68,19 @@ def test_a_volume_holds_the_files_for_its_owner_alone(
     made = ConfigVolumeProvider().create(props)
     # Where the image has a volume anyway, or Docker would make one that nobody removes.
     here = IMAGES["kafka"].volume
+    look = "stat -c '%n %a %u:%g %s' $(find * -type f); stat -c '%n %a %u:%g' conf.d"
     told = client.containers.run(
         image,
-        ["sh", "-c", f"cd {here}; stat -c '%n %a %u:%g' * */*; cat a.conf; od -An -tx1 b.bin"],
+        ["sh", "-c", f"cd {here}; {look}; cat a.conf; od -An -tx1 b.bin"],
         volumes={made.id: {"bind": here, "mode": "ro"}},
         remove=True,
     ).decode()
     assert told.splitlines() == [
-        "a.conf 400 1234:1234",
-        "b.bin 400 1234:1234",
+        "a.conf 400 1234:1234 10",
+        "b.bin 400 1234:1234 4",
+        "conf.d/more 400 1234:1234 1",
+        "secret 400 1234:1234 6",
         "conf.d 500 1234:1234",
-        "secret 400 1234:1234",
-        "conf.d/more 400 1234:1234",
         "key=value",
         " 00 01 02 ff",
     ]

@@ -70,6 +70,17 @@ def raw(message: Row | str | bytes) -> bytes:
     return (message if isinstance(message, str) else json.dumps(message)).encode()
 
 
+def every_operation() -> list[Row]:
+    """A row that was there before, one that is made and changed, one that is made and deleted."""
+    return [
+        event("r", order(1, total="31.50"), 1_500),
+        event("c", order(2), 2_000),
+        event("u", order(2, quantity=4), 2_100),
+        event("c", order(3), 2_200),
+        event("d", order(3), 2_300),
+    ]
+
+
 class Captured:
     """The objects of one table in a schema of their own.
 

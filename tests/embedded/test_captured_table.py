@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from catalog.model import Column
 from catalog.types import mapping
-from tests.embedded.captured import ORDERS, SLOT, Captured, event, order, raw
+from tests.embedded.captured import ORDERS, SLOT, Captured, event, every_operation, order, raw
 from tests.embedded.daemon import Daemon, until
 
 
@@ -29,13 +29,7 @@ def orders(shared: Daemon) -> Captured:
 
 
 def test_every_operation_is_in_the_view_and_in_the_history(orders: Captured) -> None:
-    orders.arrive(
-        event("r", order(1, total="31.50"), 1_500),
-        event("c", order(2), 2_000),
-        event("u", order(2, quantity=4), 2_100),
-        event("c", order(3), 2_200),
-        event("d", order(3), 2_300),
-    )
+    orders.arrive(*every_operation())
     assert orders.current() == [[1, 3, "31.50", "n"], [2, 4, "42.00", "n"]]
     assert orders.rows(
         "SELECT id, operation_name, _deleted, _txid FROM {t}_history ORDER BY _lsn"

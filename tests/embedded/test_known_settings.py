@@ -7,7 +7,6 @@ one. How the others nest is checked by tests/static/clickhouse.rng.
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from pathlib import Path
 
 import pytest
 
@@ -34,7 +33,7 @@ def test_every_plain_server_setting_is_one_of_the_engine_s(shared: Daemon, file:
 def test_every_setting_of_a_profile_is_one_of_the_engine_s_and_holds_such_a_value(
     shared: Daemon, file: str
 ) -> None:
-    profiles = ET.parse(Path(FILES / file)).getroot().find("profiles")  # noqa: S314
+    profiles = ET.parse(FILES / file).getroot().find("profiles")  # noqa: S314
     assert profiles is not None
     given = {
         (setting.tag, (setting.text or "").strip())
