@@ -7,6 +7,7 @@ from typing import Any
 
 import psycopg
 
+from catalog.debezium_key import check_index
 from catalog.model import CatalogError, Column, SourceTable
 from catalog.names import pg_ident
 from catalog.types import COPY_SETTINGS, mapping_of
@@ -140,6 +141,7 @@ def describe(
     )
     if any((c.base_type or c.pg_type) == "money" for c in columns):
         check_money(conn, qualified)
+    check_index(conn, oid, qualified, {column.name for column in columns})
     return SourceTable(
         schema_=schema,
         name=name,
