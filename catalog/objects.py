@@ -313,12 +313,17 @@ def check(source: SourceTable, options: CaptureOptions) -> None:
             "that begin or end with a double quote, or hold two single quotes or two backticks in "
             "a row; rename it, or leave it out"
         )
-    if lost := [name for name in source.key if len(name) > 1 and name[0] == name[-1] == '"']:
-        raise CatalogError(
-            f"{table} can't be streamed with the key column {lost[0]}: Debezium takes the double "
-            "quotes off its name and does not find it again; rename it, or leave the table out"
-        )
     columns = {column.name: column for column in source.columns}
+    if all(column.generated is not None for column in source.columns):
+        raise CatalogError(
+            f"{table} has no columns in the stream, so none of its rows: leave it out"
+        )
+    if computed := [name for name in source.key if columns[name].generated is not None]:
+        # Debezium could not tell a row that changes its key from one that keeps it.
+        raise CatalogError(
+            f"{table}: its key holds the generated column {computed[0]}, which is not in the "
+            "stream: name the columns of another unique index as `key`, or leave the table out"
+        )
     for column in source.columns:
         if column.generated is not None and column.name not in options.generated:
             raise CatalogError(

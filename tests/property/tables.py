@@ -178,10 +178,8 @@ def random_schema(chance: Chance, name: str, count: int) -> Schema:
 def _table(chance: Chance, schema: str, number: int, types: Sequence[Made]) -> Table:
     kind = chance.choice(KINDS)
     names = chance.sample(NAMES, chance.choice((2, 4, 8, 12, 16)))
-    # Refused in a key: Debezium would stop (at any quote in a unique index's).
-    if kind == "unique":
+    if kind == "unique":  # refused with a quote, at which Debezium would stop
         names[:3] = [each.replace(QUOTE, " ") for each in names[:3]]
-    names[:3] = [f" {each}" if each == '"all quoted"' else each for each in names[:3]]
     key = tuple(
         Column(name, of, False, tuple(of.value(chance) for _ in range(KEY_VALUES)))
         for name in names[: chance.choice((1, 1, 2, 3))]
