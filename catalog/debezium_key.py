@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
 from typing import Any
 
 import psycopg
 
-from catalog.model import CatalogError
+from catalog.model import CatalogError, SourceTable
 
 # As pgjdbc's DatabaseMetaData.getIndexInfo tells the unique indexes, which is all that Debezium
 # learns of them: columns as they stand in the index's definition, without the outer quotes.
@@ -16,9 +15,10 @@ _INDEXES = """
 SELECT x.relname, array_agg(trim(both '"' from pg_get_indexdef(x.oid, k.place::int, false))
                             ORDER BY k.place)
 FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
+JOIN pg_class t ON t.oid = i.indrelid JOIN pg_namespace n ON n.oid = t.relnamespace
 CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, place)
-WHERE i.indrelid = %(oid)s AND i.indisunique
-  AND NOT EXISTS (SELECT FROM pg_index p WHERE p.indrelid = %(oid)s AND p.indisprimary)
+WHERE n.nspname = %s AND t.relname = %s AND i.indisunique
+  AND NOT EXISTS (SELECT FROM pg_index p WHERE p.indrelid = i.indrelid AND p.indisprimary)
 GROUP BY x.oid, x.relname, i.indisclustered
 ORDER BY NOT i.indisclustered, x.relname
 """
@@ -29,20 +29,19 @@ _CALL = re.compile(r"[(]?[A-Za-z0-9_.]+\(.*\)")
 _EXPRESSION = re.compile(r"\(.+[-+ */<>=~!@#%^&|`?].+\)")
 
 
-def check_index(
-    conn: psycopg.Connection[Any], oid: int, qualified: str, columns: Collection[str]
-) -> None:
+def check_index(conn: psycopg.Connection[Any], source: SourceTable) -> None:
     """Raise `CatalogError` if Debezium would take something for the key that is no column.
 
     It then stops with "is referenced as PRIMARY KEY, but a matching column is not defined".
     """
-    for index, entries in conn.execute(_INDEXES, {"oid": oid}):
+    columns = {column.name for column in source.columns}
+    for index, entries in conn.execute(_INDEXES, [source.schema_, source.name]):
         if any(_CALL.fullmatch(entry) or _EXPRESSION.fullmatch(entry) for entry in entries):
             continue
         if lost := [entry for entry in entries if entry not in columns]:
             raise CatalogError(
-                f"{qualified} can't be streamed: Debezium takes its unique index {index} for the "
-                f"key, for there is no primary key, and misreads {' '.join(lost[0].split())} in "
-                "it; give the table a primary key, or leave it out"
+                f"{source.qualified} can't be streamed: Debezium takes its unique index {index} "
+                "for the key, for there is no primary key, and misreads "
+                f"{' '.join(lost[0].split())} in it; give the table a primary key, or leave it out"
             )
         return

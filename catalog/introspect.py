@@ -8,8 +8,9 @@ from typing import Any
 import psycopg
 
 from catalog.debezium_key import check_index
-from catalog.model import CatalogError, Column, SourceTable
-from catalog.names import pg_ident
+from catalog.model import CaptureOptions, CatalogError, Column, SourceTable
+from catalog.names import pg_ident, pg_qualified
+from catalog.objects import check
 from catalog.types import COPY_SETTINGS, mapping_of
 
 _TABLE = """
@@ -141,7 +142,6 @@ def describe(
     )
     if any((c.base_type or c.pg_type) == "money" for c in columns):
         check_money(conn, qualified)
-    check_index(conn, oid, qualified, {column.name for column in columns})
     return SourceTable(
         schema_=schema,
         name=name,
@@ -149,6 +149,17 @@ def describe(
         key=_key(conn, oid, qualified, columns, key),
         partitioned=kind == "p",
     )
+
+
+def capturable(conn: psycopg.Connection[Any], options: CaptureOptions) -> SourceTable:
+    """What `describe` finds, once nothing there stands against capturing it with `options`.
+
+    Raises `CatalogError` (one sentence) as `describe`, `check` and `check_index` do.
+    """
+    source = describe(conn, options.table, options.key, options.as_text)
+    check(source, options)
+    check_index(conn, source)
+    return source
 
 
 def check_money(conn: psycopg.Connection[Any], qualified: str) -> None:
@@ -170,7 +181,7 @@ def missing_values(conn: psycopg.Connection[Any], table: SourceTable) -> dict[st
     Postgres gives them a constant default without touching them, so no event tells of it. Not for
     partitioned tables, of which every partition has its own.
     """
-    regclass = ".".join(map(pg_ident, (table.schema_, table.name)))
+    regclass = pg_qualified(table.qualified)
     found: list[tuple[str, str]] = conn.execute(_MISSING, [regclass]).fetchall()
     written = {}
     with conn.transaction():
@@ -203,7 +214,7 @@ def replica_identities(conn: psycopg.Connection[Any], qualified: str) -> dict[st
 
 
 def _family(conn: psycopg.Connection[Any], qualified: str) -> list[tuple[Any, ...]]:
-    regclass = ".".join(map(pg_ident, qualified.split(".", 1)))
+    regclass = pg_qualified(qualified)
     return conn.execute(_FAMILY, [regclass, regclass]).fetchall()
 
 
@@ -236,7 +247,6 @@ def _key(
     if not any(fitting):
         raise CatalogError(
             f"{qualified}: `key` may hold only NOT NULL columns, for rows with NULLs are not told "
-            f"apart: ALTER TABLE {pg_ident(qualified.split('.', 1)[0])}."
-            f"{pg_ident(qualified.split('.', 1)[1])} ALTER COLUMN … SET NOT NULL"
+            f"apart: ALTER TABLE {pg_qualified(qualified)} ALTER COLUMN … SET NOT NULL"
         )
     return tuple(wanted)

@@ -10,9 +10,8 @@ import psycopg
 import pulumi
 from psycopg.conninfo import make_conninfo
 
-from catalog.introspect import describe
+from catalog.introspect import capturable
 from catalog.model import CaptureOptions, CatalogError
-from catalog.objects import check
 from catalog.selection import Entry, expand, tables_of
 from components.source_url import SourceUrl
 from ops.readiness import cautions, first_line, needs, told
@@ -93,8 +92,7 @@ def _unsupported(
     faults = []
     for options in chosen:
         try:
-            described = describe(connection, options.table, options.key, options.as_text)
-            check(described, options)
+            capturable(connection, options)
         except CatalogError as error:
             faults.append(str(error))
         except psycopg.errors.InsufficientPrivilege:

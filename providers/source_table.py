@@ -9,10 +9,9 @@ import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, UpdateResult
 
 from catalog.changes import completed, former_names, must_load_again
-from catalog.introspect import describe, missing_values, replica_identities
+from catalog.introspect import capturable, missing_values, replica_identities
 from catalog.model import CaptureOptions, CatalogError
 from catalog.model import SourceTable as Described
-from catalog.objects import check
 from providers.base import Props, Provider, ProviderError, own
 from providers.postgres import Connection, alter_table, connected, value
 
@@ -119,8 +118,7 @@ def _described(connection: Connection, props: Props, olds: Props | None = None) 
     """The outputs that tell of the table; beside `olds`, those it was last deployed with."""
     options = CaptureOptions.model_validate_json(props["options"])
     try:
-        described = describe(connection, options.table, options.key, options.as_text)
-        check(described, options)
+        described = capturable(connection, options)
     except CatalogError as error:
         raise ProviderError(str(error)) from error
     if olds is None:
