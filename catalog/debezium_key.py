@@ -24,9 +24,10 @@ ORDER BY NOT i.indisclustered, x.relname
 """
 
 # Debezium 3.7 leaves out indexes with an entry that reads so (PostgresConnection's
-# FUNCTION_DEFAULT_PATTERN and EXPRESSION_DEFAULT_PATTERN, here without their backtracking).
+# FUNCTION_DEFAULT_PATTERN and EXPRESSION_DEFAULT_PATTERN, here without their backtracking; its
+# "- " is a range of blanks, not a minus).
 _CALL = re.compile(r"[(]?[A-Za-z0-9_.]+\(.*\)")
-_EXPRESSION = re.compile(r"\(.+[-+ */<>=~!@#%^&|`?].+\)")
+_EXPRESSION = re.compile(r"\(.+[+ */<>=~!@#%^&|`?].+\)")
 
 
 def check_index(conn: psycopg.Connection[Any], source: SourceTable) -> None:

@@ -47,6 +47,12 @@ CREATE UNIQUE INDEX f2 ON "Odd ones".computed_clustered ((b::text));
 CLUSTER "Odd ones".computed_clustered USING f2;
 CREATE TABLE "Odd ones".cased (a int);
 CREATE UNIQUE INDEX g1 ON "Odd ones".cased ((CASE WHEN a > 0 THEN a END));
+CREATE SCHEMA "odd-ones";
+CREATE DOMAIN "odd-ones".int AS int;
+CREATE TABLE "Odd ones".hyphen (a int);
+CREATE UNIQUE INDEX h1 ON "Odd ones".hyphen ((a::"odd-ones".int));
+CREATE TABLE "Odd ones".minus (a int);
+CREATE UNIQUE INDEX i1 ON "Odd ones".minus ((-a));
 CREATE TABLE "Odd ones".parent (id int PRIMARY KEY);
 CREATE TABLE "Odd ones".child (more text, PRIMARY KEY (id)) INHERITS ("Odd ones".parent);
 CREATE TABLE "Odd ones".parts (id int, region text, PRIMARY KEY (id, region))
@@ -74,7 +80,7 @@ def sql(services: Services) -> Iterator[psycopg.Connection[Any]]:
         try:
             yield conn
         finally:
-            conn.execute('DROP SCHEMA "Odd ones" CASCADE')
+            conn.execute('DROP SCHEMA "Odd ones", "odd-ones" CASCADE')
 
 
 @pytest.mark.parametrize(
@@ -140,6 +146,8 @@ def test_what_cannot_be_captured_is_refused_with_a_sentence(
         ("computed_first", None, None),
         ("computed_clustered", None, "misreads ((b)::text) in it"),
         ("cased", None, "misreads ( CASE WHEN (a > 0) THEN a ELSE NULL::integer END) in it"),
+        ("hyphen", None, 'misreads ((a)::"odd-ones"."int") in it'),
+        ("minus", None, None),
     ],
 )
 def test_a_unique_index_that_stops_debezium_is_refused(
