@@ -33,7 +33,7 @@ CREATE UNIQUE INDEX b_quote ON "Odd ones".quoted ("q"" x");
 CREATE TABLE "Odd ones".quoted_later (LIKE "Odd ones".quoted);
 CREATE UNIQUE INDEX c_before ON "Odd ones".quoted_later (a, "q"" x") INCLUDE ("q"" x") WHERE a > 0;
 CREATE TABLE "Odd ones".quoted_primary (LIKE "Odd ones".quoted, PRIMARY KEY (a) DEFERRABLE);
-CREATE UNIQUE INDEX ON "Odd ones".quoted_primary ("q"" x");
+CREATE UNIQUE INDEX a_quote ON "Odd ones".quoted_primary ("q"" x");
 CREATE TABLE "Odd ones".computed (a int, b int, c text);
 CREATE UNIQUE INDEX d1 ON "Odd ones".computed (lower(c));
 CREATE UNIQUE INDEX d2 ON "Odd ones".computed ((c || 'x'));
