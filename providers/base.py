@@ -66,11 +66,19 @@ def own(props: Mapping[str, Any]) -> Props:
     return {name: value for name, value in props.items() if name != PROVIDER_KEY}
 
 
-def until(probe: Callable[[], T | None], seconds: float, what: str, *, every: float = 0.1) -> T:
+def until(
+    probe: Callable[[], T | None],
+    seconds: float,
+    what: str,
+    *,
+    every: float = 0.1,
+    instead: Callable[[], str] = str,
+) -> T:
     """Calls `probe` until it returns something other than None and False.
 
     Args:
         seconds: how long to try; the last exception's text goes into the error.
+        instead: what was seen instead, for the error where there was no exception.
 
     Raises:
         ProviderError: `what` didn't happen in time.
@@ -80,14 +88,18 @@ def until(probe: Callable[[], T | None], seconds: float, what: str, *, every: fl
     while True:
         try:
             found = probe()
+            last = ""
             if found is not None and found is not False:
                 return found
         except ProviderError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever a starting service answers with
-            last = f": {_first_line(error)}"
+            last = _first_line(error)
         if time.monotonic() > deadline:
-            raise ProviderError(f"{what} did not happen within {seconds:.0f} s{last}")
+            told = last or instead()
+            raise ProviderError(
+                f"{what} did not happen within {seconds:.0f} s{told and f': {told}'}"
+            )
         time.sleep(every)
 
 

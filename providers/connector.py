@@ -21,6 +21,7 @@ AGAIN = "can be safely retried"
 STARTING = 20.0  # seconds in which tasks of a worker that was started again come back by themselves
 UNDER_WAY = {"RUNNING", "UNASSIGNED", "RESTARTING"}
 SETTLE = 120.0  # seconds until a connector's tasks must run, a rebalance included
+STUCK = 60.0  # seconds after which tasks that neither run nor fail are started once more
 
 
 class ConnectorProvider(Provider):
@@ -72,7 +73,13 @@ class ConnectorProvider(Provider):
         if api.config() != props["config"]:
             api.send("PUT", "/config", props["config"])
         api.send("PUT", "/resume")
-        until(api.settled, SETTLE, f"connector {api.name} running", every=0.25)
+        until(
+            api.settled,
+            SETTLE,
+            f"connector {api.name} running",
+            every=0.25,
+            instead=lambda: f"{api.seen} (`./cdc logs connect` tells more)",
+        )
 
 
 class Connector(Resource, module="cdc", name="Connector"):
@@ -126,8 +133,9 @@ class _Api:
     def __init__(self, props: Mapping[str, Any]) -> None:
         self.name: str = props["connector"]
         self.url: str = props["url"]
-        self._restarted = False
-        self._since = time.monotonic()
+        self.seen = "it has no status"
+        self._restarted: set[str] = set()
+        self._begun = self._since = self._restarted_at = time.monotonic()
 
     def send(self, method: str, path: str, body: Any = None) -> requests.Response:
         """Sends a request about the connector; 404 is an answer, any other failure an error."""
@@ -199,25 +207,36 @@ class _Api:
     def settled(self) -> bool:
         """True once all has been running for STEADY seconds: a task says so before it has tried.
 
-        A failed task is restarted once; failing again is the answer.
+        A failed task is restarted once; being failed STEADY seconds later is the answer, for a
+        restart is only a request (KIP-745). What neither runs nor has failed for STUCK seconds is
+        restarted once, too: nothing in Connect would.
         """
         status = self.status()
         if status is None:
             return False
-        failed = [p for p in (status["connector"], *status["tasks"]) if p["state"] == "FAILED"]
-        if failed and not self._restart():
+        parts = {"connector": status["connector"]}
+        parts |= {f"task {each['id']}": each for each in status["tasks"]}
+        self.seen = ", ".join(
+            f"{name} {each['state']} on {each['worker_id']}" for name, each in parts.items()
+        )
+        now = time.monotonic()
+        failed = [each for each in parts.values() if each["state"] == "FAILED"]
+        if failed and not self._restart("onlyFailed=true") and now - self._restarted_at > STEADY:
             raise ProviderError(
                 f"connector {self.name} failed: {cause(failed[0].get('trace', ''))}"
             )
-        if not self.running():
-            self._since = time.monotonic()
-        return time.monotonic() - self._since >= STEADY
+        if not _all_run(status):
+            self._since = now
+            if now - self._begun >= STUCK:
+                self._restart("onlyFailed=false")
+        return now - self._since >= STEADY
 
-    def _restart(self) -> bool:
-        if self._restarted:
+    def _restart(self, which: str) -> bool:
+        if which in self._restarted:
             return False
-        self._restarted = True
-        self.send("POST", "/restart?includeTasks=true&onlyFailed=true")
+        self._restarted.add(which)
+        self._restarted_at = time.monotonic()
+        self.send("POST", f"/restart?includeTasks=true&{which}")
         return True
 
     def forget_offsets(self) -> None:

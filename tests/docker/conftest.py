@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import Any, get_args
 
@@ -16,7 +16,7 @@ from docker.errors import DockerException, ImageNotFound
 from components.settings import BesideName
 from ops import engine as pulumi_engine
 from ops import places
-from platforms.containers import STACK_LABEL, EngineError, engine
+from platforms.containers import STACK_LABEL, EngineError, containers, engine
 from platforms.images import IMAGES
 from tests.checkout import Checkout, checkout
 from tests.images.build import stand_ins
@@ -99,6 +99,18 @@ def _remove(client: docker.DockerClient) -> None:
     for kind in (client.networks, client.volumes):
         for each in kind.list(filters=ours):
             each.remove()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
+    """A failure's report ends with what the stack's containers told last."""
+    report = yield
+    found = getattr(item, "funcargs", {}).get("client")
+    if report.failed and isinstance(found, docker.DockerClient):
+        for service, container in containers(found, STACK).items():
+            told = container.logs(tail=40 if service == "connect" else 8)
+            report.sections.append((f"{service}'s log", told.decode(errors="replace")))
+    return report
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -9,8 +10,10 @@ from typing import Any
 import psycopg
 import pytest
 import requests
+from confluent_kafka import Producer
 
 from components.capture import EXACT
+from providers import connector
 from providers.base import ProviderError
 from providers.connector import ConnectorProvider
 from providers.heartbeat import BEAT, HeartbeatProvider
@@ -197,6 +200,37 @@ def test_a_slot_that_was_made_again_stops_the_connector_and_is_replaced(services
         assert not slots.diff("connector_slot", slot, slot).changes
     finally:
         provider.delete("test", props)
+
+
+@pytest.mark.usefixtures("source")
+def test_a_task_that_neither_runs_nor_fails_is_started_once_more(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provider, props = ConnectorProvider(), _props(services)
+    outs = provider.create(props).outs
+    assert outs is not None
+    try:
+        _unassign(services)
+        assert provider.diff("test", outs, props).changes
+        monkeypatch.setattr(connector, "SETTLE", 1.0)
+        with pytest.raises(ProviderError, match=r"within 1 s: .*task 0 UNASSIGNED .*cdc logs"):
+            provider.update("test", outs, props)
+        monkeypatch.setattr(connector, "SETTLE", 30.0)
+        monkeypatch.setattr(connector, "STUCK", 1.0)
+        provider.update("test", outs, props)
+        assert not provider.diff("test", outs, props).changes
+    finally:
+        provider.delete("test", props)
+
+
+def _unassign(services: Services) -> None:
+    """Makes Connect believe that nobody has the task: the last word in its status topic counts."""
+    word = {"state": "UNASSIGNED", "trace": None, "worker_id": "gone:1", "generation": 1_000_000}
+    producer = Producer({"bootstrap.servers": services.kafka})
+    producer.produce("cdc-connect-status", json.dumps(word), "status-task-test-0")
+    assert producer.flush(10) == 0
+    status = f"{services.connect}/connectors/test/status"
+    _wait(lambda: requests.get(status, timeout=10).json()["tasks"][0]["state"] == "UNASSIGNED")
 
 
 def _being_read(conn: psycopg.Connection[Any]) -> bool:
