@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import subprocess
+import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import Any, get_args
@@ -108,9 +109,23 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
     found = getattr(item, "funcargs", {}).get("client")
     if report.failed and isinstance(found, docker.DockerClient):
         for service, container in containers(found, STACK).items():
-            told = container.logs(tail=40 if service == "connect" else 8)
+            told = container.logs(tail=30 if service == "connect" else 5)
             report.sections.append((f"{service}'s log", told.decode(errors="replace")))
+            if service == "connect" and container.status == "running":
+                report.sections.append(("Connect's threads", _threads(container)))
     return report
+
+
+def _threads(container: Any) -> str:
+    """Where the worker's own threads stand: a JVM prints that when it gets this signal."""
+    container.kill(signal="SIGQUIT")
+    time.sleep(2)
+    dump = container.logs(tail=2000).decode(errors="replace").split("Full thread dump")[-1]
+    ours = ("task-thread", "connector-thread", "DistributedHerder", "KafkaBasedLog")
+    stacks = [each.splitlines() for each in dump.split("\n\n")]
+    return "\n".join(
+        "\n".join(stack[:12]) for stack in stacks if any(name in stack[0] for name in ours if stack)
+    )
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -36,7 +36,8 @@ def running(client: docker.DockerClient, project: Checkout) -> dict[str, Any]:
 
 
 def _ok(done: Any) -> str:
-    assert done.returncode == 0, done.stdout + done.stderr
+    # Enough of it: a hundred lines with the resources' names come before what went wrong.
+    assert done.returncode == 0, "\n".join((done.stdout + done.stderr).splitlines()[-12:])
     return str(done.stdout)
 
 
