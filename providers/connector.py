@@ -134,8 +134,9 @@ class _Api:
         self.name: str = props["connector"]
         self.url: str = props["url"]
         self.seen = "it has no status"
-        self._restarted: set[str] = set()
-        self._begun = self._since = self._restarted_at = time.monotonic()
+        self._restarted_at = 0.0
+        self._begun_again = False
+        self._begun = self._since = time.monotonic()
 
     def send(self, method: str, path: str, body: Any = None) -> requests.Response:
         """Sends a request about the connector; 404 is an answer, any other failure an error."""
@@ -153,7 +154,7 @@ class _Api:
 
         def attempt() -> requests.Response | None:
             answer = requests.request(method, self.url + path, json=body, timeout=TIMEOUT)
-            starting = answer.status_code == 404 and not _has_message(answer)
+            starting = answer.status_code == 404 and not _is_unknown(answer)
             again = answer.status_code == 500 and AGAIN in answer.text
             return None if answer.status_code in (409, 503) or starting or again else answer
 
@@ -190,19 +191,24 @@ class _Api:
         deadline = time.monotonic() + STARTING
         while True:
             try:
-                answer = requests.get(f"{self.url}/connectors/{self.name}/status", timeout=5)
-            except requests.RequestException:
+                answer = self._get("/status")
+                if answer.status_code == 200:
+                    status = answer.json()
+                    states = {each["state"] for each in (status["connector"], *status["tasks"])}
+                    if _all_run(status) or not states <= UNDER_WAY:
+                        return _all_run(status)
+                elif _is_unknown(answer) and _is_unknown(self._get("")):
+                    return False  # the connector, too, and not its status alone, as at a start
+            except requests.ConnectionError:
                 return False
-            if answer.status_code == 200:
-                status = answer.json()
-                states = {each["state"] for each in (status["connector"], *status["tasks"])}
-                if _all_run(status) or not states <= UNDER_WAY:
-                    return _all_run(status)
-            elif answer.status_code == 404 and _has_message(answer):
-                return False
+            except requests.Timeout:
+                pass  # the worker is in the middle of a rebalance
             if time.monotonic() > deadline:
                 return False
             time.sleep(0.5)
+
+    def _get(self, path: str) -> requests.Response:
+        return requests.get(f"{self.url}/connectors/{self.name}{path}", timeout=5)
 
     def settled(self) -> bool:
         """True once all has been running for STEADY seconds: a task says so before it has tried.
@@ -211,33 +217,36 @@ class _Api:
         restart is only a request (KIP-745). What neither runs nor has failed for STUCK seconds is
         restarted once, too: nothing in Connect would.
         """
-        status = self.status()
-        if status is None:
-            return False
-        parts = {"connector": status["connector"]}
+        status = self.status() or {"connector": None, "tasks": []}
+        parts = {"connector": status["connector"]} if status["connector"] else {}
         parts |= {f"task {each['id']}": each for each in status["tasks"]}
-        self.seen = ", ".join(
-            f"{name} {each['state']} on {each['worker_id']}" for name, each in parts.items()
-        )
+        told = [f"{name} {each['state']} on {each['worker_id']}" for name, each in parts.items()]
+        self.seen = ", ".join(told) or "it has no status"
         now = time.monotonic()
         failed = [each for each in parts.values() if each["state"] == "FAILED"]
-        if failed and not self._restart("onlyFailed=true") and now - self._restarted_at > STEADY:
+        if failed and not self._restarted_at:
+            self._restarted_at = now
+            self.send("POST", "/restart?includeTasks=true&onlyFailed=true")
+        elif failed and now - self._restarted_at > STEADY:
             raise ProviderError(
                 f"connector {self.name} failed: {cause(failed[0].get('trace', ''))}"
             )
         if not _all_run(status):
             self._since = now
-            if now - self._begun >= STUCK:
-                self._restart("onlyFailed=false")
+            if now - self._begun > STUCK and not self._begun_again:
+                self._begin_again()
         return now - self._since >= STEADY
 
-    def _restart(self, which: str) -> bool:
-        if which in self._restarted:
-            return False
-        self._restarted.add(which)
-        self._restarted_at = time.monotonic()
-        self.send("POST", f"/restart?includeTasks=true&{which}")
-        return True
+    def _begin_again(self) -> None:
+        """Restarts the connector and each of its tasks, whatever Connect believes their state is.
+
+        A status that got lost or stale in its topic is written anew by that. The restart that
+        includes the tasks would look at the statuses first.
+        """
+        self._begun_again = True
+        self.send("POST", "/restart")
+        for task in self.send("GET", "/tasks").json():
+            self.send("POST", f"/tasks/{task['id']['task']}/restart")
 
     def forget_offsets(self) -> None:
         """Stops the connector and deletes its stored positions."""
@@ -255,6 +264,11 @@ class _Api:
 def _all_run(status: Mapping[str, Any]) -> bool:
     parts = (status["connector"], *status["tasks"])
     return bool(status["tasks"]) and all(part["state"] == "RUNNING" for part in parts)
+
+
+def _is_unknown(answer: requests.Response) -> bool:
+    """Whether a worker says that there is no such thing; one that starts has no JSON to say."""
+    return answer.status_code == 404 and _has_message(answer)
 
 
 def _has_message(answer: requests.Response) -> bool:

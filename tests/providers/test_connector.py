@@ -202,18 +202,34 @@ def test_a_slot_that_was_made_again_stops_the_connector_and_is_replaced(services
         provider.delete("test", props)
 
 
+UNASSIGNED = {"state": "UNASSIGNED", "trace": None, "worker_id": "gone:1", "generation": 1_000_000}
+
+
 @pytest.mark.usefixtures("source")
-def test_a_task_that_neither_runs_nor_fails_is_started_once_more(
-    services: Services, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("statuses", "seen"),
+    [
+        ({"task-test-0": UNASSIGNED}, "connector RUNNING on .*, task 0 UNASSIGNED on gone:1"),
+        ({"connector-test": UNASSIGNED}, "connector UNASSIGNED on gone:1, task 0 RUNNING on .*"),
+        ({"connector-test": None}, "it has no status"),
+        ({"task-test-0": None}, "connector RUNNING on [^,]*"),
+    ],
+)
+def test_what_connect_takes_for_neither_running_nor_failed_is_started_once_more(
+    services: Services,
+    monkeypatch: pytest.MonkeyPatch,
+    statuses: dict[str, dict[str, Any] | None],
+    seen: str,
 ) -> None:
+    monkeypatch.setattr(connector, "STARTING", 1.0)
     provider, props = ConnectorProvider(), _props(services)
     outs = provider.create(props).outs
     assert outs is not None
     try:
-        _unassign(services)
-        assert provider.diff("test", outs, props).changes
+        _say(services, statuses)
+        _wait(lambda: provider.diff("test", outs, props).changes)
         monkeypatch.setattr(connector, "SETTLE", 1.0)
-        with pytest.raises(ProviderError, match=r"within 1 s: .*task 0 UNASSIGNED .*cdc logs"):
+        with pytest.raises(ProviderError, match=rf"within 1 s: {seen} \(`./cdc logs"):
             provider.update("test", outs, props)
         monkeypatch.setattr(connector, "SETTLE", 30.0)
         monkeypatch.setattr(connector, "STUCK", 1.0)
@@ -223,14 +239,13 @@ def test_a_task_that_neither_runs_nor_fails_is_started_once_more(
         provider.delete("test", props)
 
 
-def _unassign(services: Services) -> None:
-    """Makes Connect believe that nobody has the task: the last word in its status topic counts."""
-    word = {"state": "UNASSIGNED", "trace": None, "worker_id": "gone:1", "generation": 1_000_000}
+def _say(services: Services, statuses: dict[str, dict[str, Any] | None]) -> None:
+    """Writes what Connect is to believe: the last word in its status topic counts."""
     producer = Producer({"bootstrap.servers": services.kafka})
-    producer.produce("cdc-connect-status", json.dumps(word), "status-task-test-0")
+    for part, status in statuses.items():
+        value = json.dumps(status) if status else None
+        producer.produce("cdc-connect-status", value, f"status-{part}")
     assert producer.flush(10) == 0
-    status = f"{services.connect}/connectors/test/status"
-    _wait(lambda: requests.get(status, timeout=10).json()["tasks"][0]["state"] == "UNASSIGNED")
 
 
 def _being_read(conn: psycopg.Connection[Any]) -> bool:
