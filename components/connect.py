@@ -80,8 +80,8 @@ class Connect(pulumi.ComponentResource):
                 ports={"rest": port},
                 published=[port],
                 outside=args.outside,
-                # Not "/": that answers while the worker still joins its group.
-                health=Health("http", port, "/connectors"),
+                # The others answer while the worker still reads its topics (KIP-1017).
+                health=Health("http", port, "/health"),
                 files={
                     "connect-distributed.properties": config_file(
                         "connect/connect-distributed.properties",
