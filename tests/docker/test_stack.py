@@ -11,7 +11,9 @@ import docker
 import psutil
 import pytest
 import requests
+from confluent_kafka import Producer
 
+from components.capture import EXACT
 from ops.stack import Deployed
 from platforms.containers import containers, published
 from platforms.images import IMAGES, SIZES
@@ -169,6 +171,28 @@ def test_each_data_path_container_that_is_killed_under_load_loses_nothing(
         load.terminate()
         load.wait()
         assert equal(project.verified()), service
+
+
+def test_a_worker_killed_within_a_transaction_is_waited_for(
+    project: Checkout, running: dict[str, Any], deployed: Deployed
+) -> None:
+    running["connect"].kill()
+    # As it leaves one now and then: its position written, and not committed.
+    timeout = "transaction.timeout.ms"
+    name = f"cdc-connect-{deployed.connect.connector}-0"
+    left = Producer(
+        {
+            "bootstrap.servers": deployed.kafka,
+            "transactional.id": name,
+            timeout: EXACT[f"producer.override.{timeout}"],
+        }
+    )
+    left.init_transactions(20)
+    left.begin_transaction()
+    left.produce("cdc-connect-offsets", b"{}", b"of nobody")
+    assert left.flush(20) == 0
+    assert f"Stack {STACK}: nothing to change" in _ok(project.cdc("up"))
+    assert equal(project.verified())
 
 
 def test_one_changed_setting_replaces_the_containers_it_must_and_keeps_the_data(
