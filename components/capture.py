@@ -128,10 +128,6 @@ EXACT = {
     "tombstones.on.delete": "false",
     "exactly.once.support": "required",
     "transaction.boundary": "poll",
-    # A worker that was killed may leave a transaction open on the topic of positions. Until it is
-    # aborted the next worker can't read that topic to its end, and doesn't start. As short as an
-    # election of a new leader leaves room for: a task whose own transaction is aborted fails.
-    "producer.override.transaction.timeout.ms": "30000",
     "event.processing.failure.handling.mode": "fail",
 }
 

@@ -13,7 +13,6 @@ import pytest
 import requests
 from confluent_kafka import Producer
 
-from components.capture import EXACT
 from ops.stack import Deployed
 from platforms.containers import containers, published
 from platforms.images import IMAGES, SIZES
@@ -178,15 +177,8 @@ def test_a_worker_killed_within_a_transaction_is_waited_for(
 ) -> None:
     running["connect"].kill()
     # As it leaves one now and then: its position written, and not committed.
-    timeout = "transaction.timeout.ms"
     name = f"cdc-connect-{deployed.connect.connector}-0"
-    left = Producer(
-        {
-            "bootstrap.servers": deployed.kafka,
-            "transactional.id": name,
-            timeout: EXACT[f"producer.override.{timeout}"],
-        }
-    )
+    left = Producer({"bootstrap.servers": deployed.kafka, "transactional.id": name})
     left.init_transactions(20)
     left.begin_transaction()
     left.produce("cdc-connect-offsets", b"{}", b"of nobody")
