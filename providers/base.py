@@ -78,7 +78,7 @@ def until(
 
     Args:
         seconds: how long to try; the last exception's text goes into the error.
-        instead: what was seen instead, for the error where there was no exception.
+        instead: what was seen instead, for the error in the exception's place.
 
     Raises:
         ProviderError: `what` didn't happen in time.
@@ -88,7 +88,6 @@ def until(
     while True:
         try:
             found = probe()
-            last = ""
             if found is not None and found is not False:
                 return found
         except ProviderError:
@@ -96,7 +95,7 @@ def until(
         except Exception as error:  # noqa: BLE001 - whatever a starting service answers with
             last = _first_line(error)
         if time.monotonic() > deadline:
-            told = last or instead()
+            told = instead() or last
             raise ProviderError(
                 f"{what} did not happen within {seconds:.0f} s{told and f': {told}'}"
             )

@@ -199,10 +199,10 @@ class _Api:
                         return _all_run(status)
                 elif _is_unknown(answer) and _is_unknown(self._get("")):
                     return False  # the connector, too, and not its status alone, as at a start
-            except requests.ConnectionError:
-                return False
-            except requests.Timeout:
+            except requests.ReadTimeout:
                 pass  # the worker is in the middle of a rebalance
+            except requests.RequestException:
+                return False
             if time.monotonic() > deadline:
                 return False
             time.sleep(0.5)
