@@ -50,7 +50,7 @@ IMAGES = {
         environment={"POSTGRES": "/usr/lib/postgresql/16"},
     ),
     "kafka": Image(
-        reference="apache/kafka:4.3.1",
+        reference="apache/kafka:4.2.1",
         container="kafka",
         user="1000:1000",
         volume="/var/lib/kafka/data",

@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 
 import pytest
+from confluent_kafka import IsolationLevel, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 from ops.stack import Deployed
 from platforms.supervisor import Supervisor
@@ -75,6 +79,42 @@ def _no_change_is_missing_from_the_history(deployed: Deployed) -> None:
                 f"FROM inventory.{table}_history FINAL"
             ).result_rows
             assert rows[0][0] == rows[0][1], table
+
+
+def test_a_broker_killed_amid_commits_leaves_no_transaction_open(deployed: Deployed) -> None:
+    """Kafka 4.3.0 to 4.4.0 fail this (KAFKA-20734).
+
+    Such a broker, started again within the session of its former self, takes a partition without
+    a leader for deleted and a transaction's end for written. Nobody gets to read committed records
+    of that partition any more, a Connect worker its positions among them, which then never starts.
+    """
+    topic, count = "committers", 24
+    admin = AdminClient({"bootstrap.servers": deployed.kafka})
+    admin.create_topics([NewTopic(topic, count, 1)])[topic].result(30)
+    command = [sys.executable, "-m", "tests.faults.committers", deployed.kafka, topic, str(count)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as committers:
+        assert committers.stdout is not None
+        assert committers.stdout.readline() == "all have committed\n"
+        _kill(deployed, "kafka")
+        committers.kill()
+    deadline = time.monotonic() + 120
+    while held := _held(admin, topic, count):
+        assert time.monotonic() < deadline, held
+        time.sleep(1)
+    admin.delete_topics([topic])[topic].result(30)
+
+
+def _held(admin: AdminClient, topic: str, partitions: int) -> dict[int, tuple[int, int]]:
+    """Partitions with an open transaction: up to where committed records are read, and the end."""
+    latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+    wanted = {TopicPartition(topic, number): latest for number in range(partitions)}
+
+    def ends(level: IsolationLevel) -> dict[int, int]:
+        found = admin.list_offsets(wanted, isolation_level=level, request_timeout=30)
+        return {place.partition: each.result().offset for place, each in found.items()}
+
+    read, written = ends(IsolationLevel.READ_COMMITTED), ends(IsolationLevel.READ_UNCOMMITTED)
+    return {n: (read[n], written[n]) for n in written if read[n] != written[n]}
 
 
 def test_a_supervisor_killed_with_all_its_services_is_healed_by_up(

@@ -14,6 +14,7 @@ from jgo.maven import PythonResolver
 
 from ops import parts, parts_maven, places
 from ops.parts_maven import Artifact, FetchError
+from platforms.images import IMAGES
 
 CONTENT = b"jar" * 1000
 
@@ -214,9 +215,11 @@ def test_every_artifact_of_the_locks_has_a_checksum_and_comes_once() -> None:
     assert not {(a.group, a.name) for a in kafka} & {(a.group, a.name) for a in debezium}
 
 
-def test_one_version_of_kafka_throughout() -> None:
+def test_one_version_of_kafka_throughout_and_the_image_is_of_it() -> None:
     kafka = parts_maven.read_lock(parts_maven.lock_file("kafka"))
-    assert {a.version for a in kafka if a.group == "org.apache.kafka"} == {"4.3.1"}
+    assert {a.version for a in kafka if a.group == "org.apache.kafka"} == {
+        IMAGES["kafka"].reference.partition(":")[2]
+    }
 
 
 @pytest.mark.parametrize(
