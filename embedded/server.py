@@ -229,8 +229,11 @@ class Application:
             answer = self._execute(connection, request, query, user, held)
             tag = secrets.token_hex(8)
             start("200 OK", self._headers(request, answer, tag))
-            body = chain(answer.pieces, self._marked(request, answer.rest or iter(()), tag))
             encoding = _encoding(request)
+            if answer.rest is None:
+                # All is known, so the session is free again before the client has the last byte.
+                return compress(iter(answer.pieces), encoding) if encoding else answer.pieces
+            body = chain(answer.pieces, self._marked(request, answer.rest, tag))
             return _Body(compress(body, encoding) if encoding else body, held.pop_all())
 
     def _connection(self, request: Request, user: User) -> AbstractContextManager[Connection]:

@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import lz4.frame  # type: ignore[import-untyped]
 import pytest
@@ -170,6 +171,15 @@ def test_after_a_failure_a_session_answers_only_what_was_asked(shared: Daemon) -
         )
         assert broken.headers["X-ClickHouse-Exception-Code"] == "395"
         assert shared.ask("SELECT 1", session_id="s2") == "1\n"
+
+
+def test_a_session_is_free_once_its_answer_has_been_read(shared: Daemon) -> None:
+    def use(name: str) -> set[str]:
+        # Each time over another connection: on the same one the server reads nothing before.
+        return {shared.post("SELECT 1", session_id=name).text for _ in range(100)}
+
+    with ThreadPoolExecutor(8) as clients:
+        assert set().union(*clients.map(use, "abcdefgh")) == {"1\n"}
 
 
 def test_a_session_serves_one_request_at_a_time(shared: Daemon) -> None:
