@@ -100,6 +100,17 @@ class Supervisor:
 
     def stop(self) -> None:
         """Stops all programs cleanly, then the daemon. Nothing happens when it doesn't run."""
+        if self.pid is not None:
+            with self._alone():
+                self._stop()
+
+    def stop_unless_needed(self) -> None:
+        """Stops the daemon when it has no program left."""
+        with self._alone():
+            if not self.states():
+                self._stop()
+
+    def _stop(self) -> None:
         pid = self.pid
         if pid is None:
             return
@@ -141,10 +152,13 @@ class Supervisor:
         rpc.addProcessGroup(name)
 
     def remove(self, name: str) -> None:
-        """Stops the program cleanly and forgets it."""
+        """Stops the program cleanly and forgets it.
+
+        The daemon isn't asked for anything more: with its last program gone, whoever removes
+        another one at the same time may be stopping it. It reads its files when it declares.
+        """
         self._drop(name)
         (self.programs / f"{name}.conf").unlink(missing_ok=True)
-        self.rpc().reloadConfig()
 
     def _drop(self, name: str) -> None:
         if self.state(name) is None:
@@ -159,7 +173,7 @@ class Supervisor:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """Several resources may want the daemon at the same moment; one starts it."""
+        """Several resources may want the daemon at the same moment; one starts or stops it."""
         with (self.home / "supervisor.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield

@@ -82,8 +82,7 @@ class ProcessProvider(Provider):
             (supervisor.programs / f"{_props['name']}.conf").unlink(missing_ok=True)
         else:
             supervisor.remove(_props["name"])
-            if not supervisor.states():
-                supervisor.stop()
+            supervisor.stop_unless_needed()
         # The configuration holds credentials; it is written again when needed.
         shutil.rmtree(_folder(_props) / "config", ignore_errors=True)
 

@@ -7,6 +7,7 @@ import signal
 import stat
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,21 @@ def test_a_process_is_healthy_when_it_is_created_and_gone_when_it_is_deleted(hom
     assert not secret.exists()
     assert (home / "web" / "data" / "rows").read_text() == "kept"
     assert Supervisor(home).pid is None, "the last program takes the supervisor along"
+
+
+def test_processes_that_are_deleted_at_the_same_moment_are_gone_with_their_supervisor(
+    home: Path,
+) -> None:
+    supervisor = Supervisor(home)
+    for _ in range(5):
+        supervisor.start()
+        each = {name: _props(home, "sleep 1000", 0, name=name) for name in "abcd"}
+        for name, props in each.items():
+            supervisor.declare(name, props["section"].replace("program:web", f"program:{name}"))
+        with ThreadPoolExecutor(len(each)) as hands:
+            list(hands.map(ProcessProvider().delete, each, each.values()))
+        assert supervisor.pid is None
+        assert not list(supervisor.programs.iterdir())
 
 
 def test_a_killed_process_comes_back_by_itself(home: Path) -> None:
