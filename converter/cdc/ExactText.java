@@ -4,6 +4,7 @@ import io.debezium.spi.converter.CustomConverter;
 import io.debezium.spi.converter.RelationalColumn;
 import java.math.BigDecimal;
 import java.math.MathContext;
+import java.math.RoundingMode;
 import java.nio.charset.StandardCharsets;
 import java.sql.Types;
 import java.time.Instant;
@@ -14,6 +15,7 @@ import java.time.chrono.IsoEra;
 import java.time.format.DateTimeFormatter;
 import java.time.temporal.ChronoUnit;
 import java.util.Base64;
+import java.util.List;
 import java.util.Locale;
 import java.util.Properties;
 import java.util.Set;
@@ -173,25 +175,46 @@ public final class ExactText implements CustomConverter<SchemaBuilder, Relationa
         return NUMBER.matcher(text).replaceAll(found -> numberAsPostgres(found.group()));
     }
 
-    /** The same digits in Postgres' notation: an exponent below 1e-4 and from 1e15 on (float8out). */
+    /** A number in Postgres' notation: an exponent below 1e-4 and from 1e15 on (float8out). */
     private static String numberAsPostgres(String java) {
         double value = Double.parseDouble(java);
         if (value == 0) {
             return java.startsWith("-") ? "-0" : "0";
         }
-        BigDecimal digits = new BigDecimal(java).stripTrailingZeros();
-        // Java writes two digits where one would do for the smallest numbers.
-        BigDecimal shorter = digits.round(new MathContext(1));
-        if (shorter.doubleValue() == value) {
-            digits = shorter.stripTrailingZeros();
-        }
+        String minus = value < 0 ? "-" : "";
+        BigDecimal digits = digitsAsPostgres(Math.abs(value));
         int exponent = digits.precision() - digits.scale() - 1;
         if (exponent >= -4 && exponent < 15) {
-            return digits.toPlainString();
+            return minus + digits.toPlainString();
         }
-        String unscaled = digits.unscaledValue().abs().toString();
+        String unscaled = digits.unscaledValue().toString();
         String mantissa = unscaled.length() == 1 ? unscaled : unscaled.charAt(0) + "." + unscaled.substring(1);
         String sign = exponent < 0 ? "-" : "+";
-        return (value < 0 ? "-" : "") + mantissa + "e" + sign + String.format(Locale.ROOT, "%02d", Math.abs(exponent));
+        return minus + mantissa + "e" + sign + String.format(Locale.ROOT, "%02d", Math.abs(exponent));
+    }
+
+    /**
+     * The fewest digits that are nearer to this positive number than to any other one, and of those the nearest.
+     *
+     * <p>Java (since 19) also takes digits that lie in the very middle between two numbers and are read as the even
+     * one; Postgres doesn't trust its readers with that (src/common/d2s.c, acceptBounds).
+     */
+    private static BigDecimal digitsAsPostgres(double value) {
+        BigDecimal exact = new BigDecimal(value);
+        // By the steps and not by the numbers beside it: the largest one has none above.
+        BigDecimal below = exact.subtract(half(value - Math.nextDown(value)));
+        BigDecimal above = exact.add(half(Math.ulp(value)));
+        for (int precision = 1; ; precision++) {
+            for (RoundingMode mode : List.of(RoundingMode.HALF_EVEN, RoundingMode.FLOOR, RoundingMode.CEILING)) {
+                BigDecimal digits = exact.round(new MathContext(precision, mode));
+                if (digits.compareTo(below) > 0 && digits.compareTo(above) < 0) {
+                    return digits.stripTrailingZeros();
+                }
+            }
+        }
+    }
+
+    private static BigDecimal half(double step) {
+        return new BigDecimal(step).divide(BigDecimal.valueOf(2));
     }
 }
