@@ -100,7 +100,7 @@ class Supervisor:
 
     def stop(self) -> None:
         """Stops all programs cleanly, then the daemon. Nothing happens when it doesn't run."""
-        if self.pid is not None:
+        if self.pid is not None:  # where nothing ever ran there is no folder for the lock
             with self._alone():
                 self._stop()
 

@@ -93,10 +93,12 @@ def test_a_broker_killed_amid_commits_leaves_no_transaction_open(deployed: Deplo
     admin.create_topics([NewTopic(topic, count, 1)])[topic].result(30)
     command = [sys.executable, "-m", "tests.faults.committers", deployed.kafka, topic, str(count)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as committers:
-        assert committers.stdout is not None
-        assert committers.stdout.readline() == "all have committed\n"
-        _kill(deployed, "kafka")
-        committers.kill()
+        try:
+            assert committers.stdout is not None
+            assert committers.stdout.readline() == "all have committed\n"
+            _kill(deployed, "kafka")
+        finally:
+            committers.kill()  # they never end by themselves, and would be waited for
     deadline = time.monotonic() + 120
     told: object = None
     while told != {}:
